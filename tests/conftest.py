@@ -1,0 +1,20 @@
+"""Fixtures of the whole suite."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+#: Where third-party data for tests/corpus lies unless TOCSIN_SHARED says otherwise.
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The directory of third-party data; the test is skipped on a machine without it."""
+    path = Path(os.environ.get("TOCSIN_SHARED", SHARED))
+    if not path.is_dir():
+        pytest.skip(f"no third-party data at {path}; set TOCSIN_SHARED to where it is")
+    return path

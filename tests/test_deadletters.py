@@ -1,0 +1,99 @@
+"""Dead letters keep every byte, fit a record, and cannot themselves be poisoned."""
+
+from __future__ import annotations
+
+import pytest
+
+from tocsin.contracts import DeadLetter, Topics
+from tocsin.deadletters import MAX_HEADERS, MAX_KEY, MAX_PART, MAX_REASON, dead_letters, joined
+from tocsin.log.base import MAX_RECORD, Record
+
+
+def record(value: bytes = b"line", **changes: object) -> Record:
+    base = Record(Topics.RAW, 2, 17, b"host-1", value, (("source", b"sshd"),), 1_000)
+    return base._replace(**changes)  # type: ignore[arg-type]  # the fields' own names
+
+
+def letters(of: Record, reason: str = "cannot be read") -> list[DeadLetter]:
+    made = dead_letters("normalize", of, "not_text", reason, 5_000, parser="syslog")
+    assert all(len(outgoing.value) <= MAX_RECORD for outgoing in made)
+    assert {(outgoing.topic, outgoing.timestamp) for outgoing in made} == {("dead-letters", 5_000)}
+    return [DeadLetter.decode(outgoing.value) for outgoing in made]
+
+
+def test_a_letter_says_where_why_and_what() -> None:
+    (letter,) = letters(record(b"\x00\xff\x80"))
+    assert letter.original == b"\x00\xff\x80"
+    assert (letter.origin, letter.stage, letter.code) == ("raw/2/17", "normalize", "not_text")
+    assert (letter.reason, letter.parser, letter.at) == ("cannot be read", "syslog", 5_000)
+    assert (letter.key, letter.headers) == (b"host-1", {"source": "sshd"})
+    assert (letter.part, letter.parts, letter.attempts) == (1, 1, 1)
+
+
+def test_the_same_record_has_the_same_letter_whenever_it_is_made() -> None:
+    (one,) = letters(record())
+    (two,) = letters(record(timestamp=9), "another reason")
+    (other,) = letters(record(offset=18))
+    assert one.id == two.id != other.id
+
+
+@pytest.mark.parametrize("size", [MAX_PART, MAX_PART + 1, MAX_RECORD])
+def test_the_largest_record_keeps_all_its_bytes(size: int) -> None:
+    value = bytes(range(256)) * (size // 256) + b"z" * (size % 256)
+    made = letters(record(value))
+    assert len(made) == -(-size // MAX_PART)
+    assert len({letter.id for letter in made}) == len(made)
+    whole = joined(reversed(made))
+    assert whole is not None
+    assert whole.original == value
+    assert whole.id == made[0].id
+
+
+def test_an_empty_record_has_a_letter_too() -> None:
+    (letter,) = letters(record(b""))
+    assert joined([letter]) == letter
+
+
+def test_parts_are_not_joined_while_one_is_missing() -> None:
+    made = letters(record(bytes(MAX_PART * 2)))
+    assert joined(made[:1]) is None
+    assert joined(made[1:]) is None
+    assert joined([*made, *made]) is not None
+    assert joined([]) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "attempts"),
+    [(b"3", 4), (b"", 1), (b"many", 1), (b"-1", 1), (b"\xff", 1), (b"9" * 5_000, 1)],
+)
+def test_attempts_are_counted_and_a_hostile_header_is_not_believed(
+    header: bytes, attempts: int
+) -> None:
+    (letter,) = letters(record(headers=(("attempts", header),)))
+    assert letter.attempts == attempts
+
+
+def test_a_reason_that_json_cannot_hold_and_a_long_one_are_made_harmless() -> None:
+    (letter,) = letters(record(), "bad \ud800 text " + "x" * 1_000)
+    assert letter.reason.startswith("bad ? text xxx")
+    assert len(letter.reason) == MAX_REASON
+
+
+def test_headers_and_key_are_bounded_so_that_the_letter_fits() -> None:
+    """Control characters take six times their size in JSON: the worst there is."""
+    headers = (("source", b"sshd"), *((f"h{n}", b"\x01" * 60_000) for n in range(200)))
+    (letter,) = letters(record(b"x" * MAX_PART, headers=headers, key=b"k" * (MAX_KEY + 1)))
+    assert letter.headers["source"] == "sshd"
+    assert sum(len(value) for value in letter.headers.values()) <= MAX_HEADERS
+    assert letter.key is None
+
+
+def test_the_fullest_letter_fits_a_record() -> None:
+    full = record(
+        b"\xff" * MAX_PART,
+        headers=(("h", b"\x01" * (MAX_HEADERS - 1)),),
+        key=b"k" * MAX_KEY,
+    )
+    (letter,) = letters(full, "\x01" * MAX_REASON)
+    assert len(letter.headers["h"]) == MAX_HEADERS - 1
+    assert letter.key == b"k" * MAX_KEY
