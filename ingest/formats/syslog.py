@@ -1,0 +1,214 @@
+"""Syslog: RFC 5424, RFC 3164 as it is really written, and the programs behind it.
+
+Understood: an optional `<PRI>`; the times `May  1 10:00:00`, `May 1 2024 10:00:00` and RFC 3339
+(rsyslog's file format); a missing host; `program[pid]:` and `program:`; `message repeated n
+times: […]`, which is read as the message it repeats (`tocsin.repeated` says how often).
+A program without a parser, or a message its parser does not know, is an event all the same.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from ingest.formats import accounts, pam, sshd, sudo, system
+from ingest.phrases import pid
+from ingest.times import Instant, iso8601, rfc3164, rfc3339
+from tocsin.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tocsin.contracts import Document
+
+    Program = Callable[[Document, str], bool]
+
+#: Program name → what reads its messages.
+PROGRAMS: dict[str, Program] = {
+    "sshd": sshd.parse,
+    "sshd-session": sshd.parse,
+    "sshd-auth": sshd.parse,
+    "sudo": sudo.parse_sudo,
+    "su": sudo.parse_su,
+    "CRON": system.parse_cron,
+    "cron": system.parse_cron,
+    "crond": system.parse_cron,
+    "crontab": system.parse_cron,
+    "systemd": system.parse_systemd,
+    "systemd-logind": system.parse_logind,
+    **dict.fromkeys(accounts.PROGRAMS, accounts.parse),
+}
+
+FACILITIES = (
+    *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "clock"),
+    *("authpriv", "ftp", "ntp", "audit", "alert", "cron"),
+    *(f"local{number}" for number in range(8)),
+)
+SEVERITIES = (
+    *("emergency", "alert", "critical", "error"),
+    *("warning", "notice", "informational", "debug"),
+)
+
+#: PRI is facility * 8 + severity (RFC 5424, 6.2.1).
+_PRI_MAX = 191
+
+_PRI = re.compile(r"<(\d{1,3})>", re.ASCII)
+_RFC5424 = re.compile(
+    r"1 (\S{1,64}) (\S{1,255}) (\S{1,255}) (\S{1,128}) (\S{1,64}) "
+    r'(-|(?:\[(?:[^"\]]|"(?:[^"\\]|\\.)*+")*+\])++)(?: (.*))?',
+    re.DOTALL | re.ASCII,
+)
+_RFC3164 = re.compile(
+    r"([A-Z][a-z]{2} [ \d]\d (?:\d{4} )?\d\d:\d\d:\d\d(?:\.\d{1,9})?|"
+    r"[A-Z][a-z]{2} \d (?:\d{4} )?\d\d:\d\d:\d\d(?:\.\d{1,9})?|"
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)"
+    r":? (.*)",
+    re.DOTALL | re.ASCII,
+)
+_TAGGED = re.compile(
+    r"(?:(?P<host>[^\s:\[\]]\S*) )?(?P<program>[^\s:\[\]]{1,255})"
+    r"(?:\[(?P<pid>[^\]\s]{1,64})\])?:(?: (?P<message>.*)|$)",
+    re.DOTALL | re.ASCII,
+)
+_HOST = re.compile(r"([^\s:\[\]]\S*) (.*)", re.DOTALL | re.ASCII)
+_REPEATED = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL | re.ASCII)
+_SD_ELEMENT = re.compile(
+    r'\[([^ =\]"]{1,255})((?: [^ =\]"]{1,255}="(?:[^"\\]|\\.)*+")*+) ?\]', re.DOTALL
+)
+_SD_PARAM = re.compile(r' ([^ =\]"]{1,255})="((?:[^"\\]|\\.)*+)"', re.DOTALL)
+_SD_ESCAPE = re.compile(r'\\(["\\\]])')
+
+
+def parse(text: str, received: int, zone: str) -> tuple[Document, int, str] | None:
+    """The event of a syslog line, its time and its parser's name; None if it is no syslog.
+
+    Raises BadInput `time_unreadable` for a syslog line whose date does not exist.
+    """
+    pri: int | None = None
+    if text[0] == "<":
+        match = _PRI.match(text)
+        if match is None:
+            return None
+        pri = int(match[1])
+        if pri > _PRI_MAX:
+            return None
+        text = text[match.end() :]
+        if text.startswith("1 ") and (match := _RFC5424.fullmatch(text)) is not None:
+            return _rfc5424(match, pri, received, zone)
+    match = _RFC3164.fullmatch(text)
+    if match is None:
+        return None if pri is None else _bare(text, pri, received)
+    stamp, rest = match.groups()
+    try:
+        at = iso8601(stamp, zone) if stamp[0].isdigit() else rfc3164(stamp, received, zone)
+    except ValueError as error:
+        raise BadInput("time_unreadable", f"syslog line: {error}") from None
+    return _rfc3164(at, rest, pri)
+
+
+def _rfc3164(at: Instant, rest: str, pri: int | None) -> tuple[Document, int, str]:
+    match = _TAGGED.fullmatch(rest)
+    if match is not None:
+        host, program, procid, message = match.groups()
+        return _event(at, host, program, procid, message or "", _priority(pri))
+    match = _HOST.fullmatch(rest)
+    if match is None:
+        return _event(at, None, None, None, rest, _priority(pri))
+    return _event(at, match[1], None, None, match[2], _priority(pri))
+
+
+def _bare(text: str, pri: int, received: int) -> tuple[Document, int, str]:
+    """`<PRI>` and then something without a time: when it arrived is when it happened."""
+    at = (received, rfc3339(received))
+    match = _TAGGED.fullmatch(text)
+    if match is None or match["host"] is not None:
+        return _event(at, None, None, None, text, _priority(pri))
+    return _event(at, None, match["program"], match["pid"], match["message"] or "", _priority(pri))
+
+
+def _rfc5424(match: re.Match[str], pri: int, received: int, zone: str) -> tuple[Document, int, str]:
+    stamp, host, program, procid, msgid, structured, message = match.groups()
+    try:
+        at = (received, rfc3339(received)) if stamp == "-" else iso8601(stamp, zone)
+    except ValueError as error:
+        raise BadInput("time_unreadable", f"RFC 5424 line: {error}") from None
+    syslog = _priority(pri)
+    syslog["version"] = "1"
+    if msgid != "-":
+        syslog["msgid"] = msgid
+    if structured != "-" and (elements := _structured(structured)):
+        syslog["structured_data"] = elements
+    text = (message or "").removeprefix("\ufeff")
+    return _event(at, _present(host), _present(program), _present(procid), text, syslog)
+
+
+def _present(value: str) -> str | None:
+    return None if value == "-" else value
+
+
+def _structured(text: str) -> dict[str, dict[str, str]]:
+    return {
+        element[1]: {
+            param[1]: _SD_ESCAPE.sub(r"\1", param[2]) for param in _SD_PARAM.finditer(element[2])
+        }
+        for element in _SD_ELEMENT.finditer(text)
+    }
+
+
+def _priority(pri: int | None) -> dict[str, Any]:
+    if pri is None:
+        return {}
+    facility, severity = divmod(pri, 8)
+    return {
+        "priority": pri,
+        "facility": {"code": facility, "name": FACILITIES[facility]},
+        "severity": {"code": severity, "name": SEVERITIES[severity]},
+    }
+
+
+def _event(
+    at: Instant,
+    host: str | None,
+    program: str | None,
+    procid: str | None,
+    message: str,
+    syslog: dict[str, Any],
+) -> tuple[Document, int, str]:
+    document: Document = {
+        "@timestamp": at[1],
+        "message": message,
+        "event": {"kind": "event", "dataset": "system.syslog"},
+        "log": {"syslog": syslog},
+    }
+    if host is not None:
+        document["host"] = {"name": host, "hostname": host}
+        syslog["hostname"] = host
+    if program is None:
+        return document, at[0], "syslog"
+    syslog["appname"] = program
+    name = program.rpartition("/")[2] or program
+    process: dict[str, Any] = {"name": name}
+    if procid is not None:
+        syslog["procid"] = procid
+        if (number := pid(procid)) is not None:
+            process["pid"] = number
+    document["process"] = process
+    return document, at[0], _say(document, name, message)
+
+
+def _say(document: Document, program: str, message: str) -> str:
+    """Let the program's parser read the message; the name of the parser that did."""
+    if message.startswith("message repeated "):
+        match = _REPEATED.fullmatch(message)
+        if match is not None:
+            document["tocsin"] = {"repeated": int(match[1])}
+            message = match[2]
+    if message.startswith(("pam_", "PAM ")) and pam.parse(document, message):
+        return "syslog.pam"
+    if program.endswith("(pam_unix)"):
+        program = document["process"]["name"] = program[:-10]
+        return "syslog.pam" if pam.parse_old(document, program, message) else "syslog"
+    parser = PROGRAMS.get(program)
+    if parser is not None and parser(document, message):
+        return f"syslog.{program}"
+    return "syslog"

@@ -1,0 +1,330 @@
+"""The normalize stage: raw bytes become ECS events, or dead letters that say why not.
+
+Stateless and pure: an event is a function of its raw record alone, so the same log always gives
+the same events. Nothing is dropped in silence: what no format knows is an event with its text,
+and what cannot be an event is a dead letter with its bytes and one of `CODES`.
+
+Headers of a raw record: `source`, `tenant` and `received` as tocsin.contracts.raw_record writes
+them; `origin-id`, the identity of the line at its source (32 hexadecimal digits), which becomes
+event.id so that a line that was read twice is one event; `timezone`, the IANA zone of times that
+name none (default UTC).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ingest.document import relate
+from ingest.formats import cloudtrail, ecs, generic, syslog, web
+from ingest.jsontext import read_json
+from ingest.times import rfc3339, time_zone
+from tocsin.contracts import ECS_VERSION, Topics
+from tocsin.deadletters import dead_letters
+from tocsin.errors import BadInput
+from tocsin.ids import digest, event_id, provider_event_id
+from tocsin.log.base import MAX_RECORD, Outgoing
+from tocsin.stage import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tocsin.contracts import Document, RawEvent
+    from tocsin.log.base import Record
+    from tocsin.state import State
+
+    Parsed = tuple[Document, int, str]
+
+#: Version of all parsers together, in `tocsin.parser.version`: raise it when events change.
+PARSER_VERSION = "1"
+
+#: Largest source text of one event, bytes: an event is about four times its text, and must
+#: stay below MAX_RECORD whatever its characters become in JSON.
+MAX_EVENT = 1024 * 1024
+
+#: Most events that one raw record may become (a CloudTrail file holds a few thousand records).
+MAX_EVENTS = 20_000
+
+#: Why a raw record becomes a dead letter; each is a metric label.
+CODES = {
+    "empty": "nothing but blanks",
+    "not_text": "too many control or undecodable characters: binary, or another encoding",
+    "json_invalid": "begins like JSON but is not",
+    "json_not_object": "JSON, but neither an object nor a list of objects",
+    "too_deep": "JSON nested too deeply",
+    "too_large": "one event larger than MAX_EVENT, or than a record may be",
+    "too_many": "more than MAX_EVENTS events in one raw record",
+    "time_unreadable": "a known format whose time is missing or does not exist",
+    "timezone_unknown": "the source's time zone is no IANA name",
+    "received_unreadable": "the raw record's time of receipt is outside the years 1 to 9999",
+}
+
+_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_SANE_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+_BLANK = " \t\r\n\0\ufeff"
+_SYSLOG_START = re.compile(r"<\d|[A-Z][a-z]{2} [ \d]\d? |\d{4}-\d\d-\d\dT\d\d:", re.ASCII)
+#: `{`, or a list of objects: text in brackets (`[error] …`) is no broken JSON.
+_JSON_START = re.compile(rb'\{|\[\s*(?:\{\s*["}]|\]|\[)')
+_UTF8_BOM = b"\xef\xbb\xbf"
+_JSON_BLANK = b" \t\r\n\0"
+#: First bytes of JSON, of blanks before it and of a byte order mark.
+_MAYBE_JSON = frozenset({b"{", b"[", b"\xef", *(bytes([code]) for code in _JSON_BLANK)})
+
+
+class Delivery:
+    """A raw record as the formats need it: bytes, where they come from and when."""
+
+    __slots__ = ("created", "data", "origin_id", "position", "received", "source", "tenant", "zone")
+
+    def __init__(
+        self,
+        data: bytes,
+        source: str,
+        tenant: str,
+        received: int,
+        position: tuple[str, int, int],
+        origin_id: str,
+        zone: str,
+    ) -> None:
+        self.data = data
+        self.source = source
+        self.tenant = tenant
+        self.received = received
+        self.position = position
+        self.origin_id = origin_id
+        self.zone = zone
+        try:
+            self.created = rfc3339(received)
+        except ValueError as error:
+            raise BadInput("received_unreadable", f"time of receipt: {error}") from None
+        if zone != "UTC":
+            _check_zone(zone, source)
+
+    def identity(self) -> str:
+        """The id of the line at its source, else of its place in the log."""
+        return self.origin_id or event_id(*self.position)
+
+
+def _check_zone(zone: str, source: str) -> None:
+    try:
+        time_zone(zone)
+    except ValueError as error:
+        raise BadInput(
+            "timezone_unknown", f"{error}; correct `timezone` of source {source[:64]} and replay"
+        ) from None
+
+
+def normalize(raw: RawEvent, *, origin_id: str = "", zone: str = "UTC") -> Document:
+    """The ECS event of a raw record; of one that holds several, the first.
+
+    Raises BadInput with one of CODES.
+    """
+    delivery = Delivery(
+        raw.data, raw.source, raw.tenant, raw.received, raw.position, origin_id, zone
+    )
+    made = events(delivery)
+    if not made:
+        raise BadInput("json_not_object", "an empty list holds no event")
+    return made[0][0]
+
+
+def events(delivery: Delivery) -> list[tuple[Document, int]]:
+    """Every event of a raw record with its time (ms); none for an empty list of records.
+
+    Raises BadInput with one of CODES.
+    """
+    data = delivery.data
+    if data[:1] in _MAYBE_JSON:
+        data = data.removeprefix(_UTF8_BOM).strip(_JSON_BLANK)
+        if _JSON_START.match(data) is not None:
+            return _json_events(delivery, data)
+    return [_text_event(delivery)]
+
+
+def _text_event(raw: Delivery) -> tuple[Document, int]:
+    if len(raw.data) > MAX_EVENT:
+        raise BadInput("too_large", f"{len(raw.data)} bytes; an event has at most {MAX_EVENT}")
+    text = raw.data.decode("utf-8", "replace").strip(_BLANK)
+    if not text:
+        raise BadInput("empty", "nothing but blanks")
+    return _finish(_parse_text(text, raw), raw, text)
+
+
+def _parse_text(text: str, raw: Delivery) -> Parsed:
+    if _SYSLOG_START.match(text) is not None:
+        parsed = syslog.parse(text, raw.received, raw.zone)
+    elif text[0] == "[":
+        parsed = web.parse_error(text, raw.zone)
+    else:
+        parsed = web.parse_access(text, raw.source)
+    return parsed or generic.parse_text(text, raw.received, raw.zone)
+
+
+def _json_events(raw: Delivery, data: bytes) -> list[tuple[Document, int]]:
+    value = read_json(data)
+    records = _records(value)
+    if records is None:
+        if len(data) > MAX_EVENT:
+            raise BadInput("too_large", f"{len(data)} bytes; an event has at most {MAX_EVENT}")
+        return [_finish(_parse_object(value, raw), raw, data.decode("utf-8", "replace"))]
+    if len(records) > MAX_EVENTS:
+        raise BadInput("too_many", f"{len(records)} events; a record may hold {MAX_EVENTS}")
+    texts = [orjson.dumps(record) for record in records]
+    if (largest := max(map(len, texts), default=0)) > MAX_EVENT:
+        raise BadInput("too_large", f"an event of {largest} bytes; at most {MAX_EVENT}")
+    whole = raw.identity()
+    return [
+        _finish(_parse_member(record, raw), raw, text.decode(), digest("event", whole, index))
+        for index, (record, text) in enumerate(zip(records, texts, strict=True))
+    ]
+
+
+def _records(value: Any) -> list[dict[str, Any]] | None:
+    """The members of a list of events, None for an object that is one event itself."""
+    if isinstance(value, dict):
+        members = value.get("Records")
+        if not isinstance(members, list) or not all(isinstance(m, dict) for m in members):
+            return None
+        return members
+    if isinstance(value, list) and all(isinstance(member, dict) for member in value):
+        return value
+    raise BadInput("json_not_object", "JSON, but neither an object nor a list of objects")
+
+
+def _parse_object(record: dict[str, Any], raw: Delivery) -> Parsed:
+    if cloudtrail.recognises(record):
+        return cloudtrail.parse(record)
+    if ecs.recognises(record):
+        return ecs.parse(record, raw.zone)
+    return generic.parse_json(record, raw.received, raw.zone)
+
+
+def _parse_member(record: dict[str, Any], raw: Delivery) -> Parsed:
+    """Like _parse_object, but one bad member must not take the others along: it stays generic."""
+    try:
+        return _parse_object(record, raw)
+    except BadInput as error:
+        document, at, parser = generic.parse_json(record, raw.received, raw.zone)
+        document["error"] = {"code": error.reason_code, "message": str(error)}
+        return document, at, parser
+
+
+def _finish(
+    parsed: Parsed, raw: Delivery, text: str, identity: str | None = None
+) -> tuple[Document, int]:
+    """Add what every event has; `identity` is for members of a record that holds several."""
+    document, at, parser = parsed
+    event: dict[str, Any] = document["event"]
+    if parser in _PROVIDED_ID:
+        identity = _provided_id(document, parser, raw.tenant) or identity
+    event["id"] = identity or raw.identity()
+    event["created"] = raw.created
+    if parser != "ecs" or "original" not in event:
+        event["original"] = text
+    document["ecs"] = {"version": ECS_VERSION}
+    relate(document)
+    topic, partition, offset = raw.position
+    own: dict[str, Any] = {
+        "origin": f"{topic}/{partition}/{offset}",
+        "source": raw.source,
+        "tenant": raw.tenant,
+        "parser": {"name": parser, "version": PARSER_VERSION},
+    }
+    if "tocsin" in document:
+        own |= document["tocsin"]
+    document["tocsin"] = own
+    return document, at
+
+
+#: Parsers whose events may bring an id of their own.
+_PROVIDED_ID = frozenset({"aws.cloudtrail", "ecs"})
+
+
+def _provided_id(document: Document, parser: str, tenant: str) -> str | None:
+    """The provider's own id, None where there is none that can be trusted.
+
+    An organisation's trail may reach two tenants: its ids are one tenant's.
+    """
+    if parser == "ecs":
+        provided = document["event"].get("id")
+    else:
+        provided = document["aws"]["cloudtrail"]["eventID"]
+    if not isinstance(provided, str) or _SANE_ID.fullmatch(provided) is None:
+        return None
+    return provided if parser == "ecs" else provider_event_id(f"aws.cloudtrail/{tenant}", provided)
+
+
+class NormalizeStage:
+    """tocsin.stage.Stage: `raw` → `events` and `dead-letters`."""
+
+    name = "normalize"
+    topic = Topics.RAW
+    stateful = False
+
+    def process(self, records: Sequence[Record], state: State, now: int) -> Batch:
+        """Normalize records of one partition; neither `state` nor `now` is looked at."""
+        batch = Batch()
+        for record in records:
+            try:
+                outgoing = _outgoing(record)
+            except BadInput as error:
+                batch.dead[error.reason_code] += 1
+                # Of the time of receipt: the letter is a function of the record alone.
+                letters = dead_letters(
+                    self.name, record, error.reason_code, str(error), record.timestamp
+                )
+                batch.outputs.extend(letters)
+                continue
+            if outgoing:
+                batch.sent += 1
+                batch.outputs.extend(outgoing)
+            else:
+                batch.filtered["no_records"] += 1
+        return batch
+
+    def tick(self, partition: int, state: State, now: int) -> Sequence[Outgoing]:
+        """Nothing ever becomes due here."""
+        return ()
+
+
+def _outgoing(record: Record) -> list[Outgoing]:
+    """The events of a raw record; all of them or BadInput."""
+    outgoing = []
+    for document, at in events(_delivered(record)):
+        value = orjson.dumps(document)
+        if len(value) > MAX_RECORD:
+            raise BadInput(
+                "too_large", f"the event has {len(value)} bytes; a record has at most {MAX_RECORD}"
+            )
+        key = record.key
+        if key is None and "host" in document:
+            name = document["host"].get("name")
+            key = name.encode() if isinstance(name, str) else None
+        outgoing.append(Outgoing(Topics.EVENTS, value, key, (), at))
+    return outgoing
+
+
+def _delivered(record: Record) -> Delivery:
+    """As RawEvent.from_record, which costs twice as much, with the headers only we read."""
+    headers = dict(record.headers)
+    received = headers.get("received", b"")
+    origin_id = headers.get("origin-id", b"").decode("ascii", "replace")
+    if origin_id and _ID.fullmatch(origin_id) is None:
+        origin_id = digest("event", origin_id)
+    if len(received) > _MAX_RECEIVED:
+        raise BadInput("received_unreadable", "the header `received` is no time")
+    return Delivery(
+        record.value,
+        headers.get("source", b"").decode("utf-8", "replace") or record.topic,
+        headers.get("tenant", b"").decode("utf-8", "replace") or "default",
+        int(received) if received.isdigit() else record.timestamp,
+        (record.topic, record.partition, record.offset),
+        origin_id,
+        headers.get("timezone", b"UTC").decode("utf-8", "replace"),
+    )
+
+
+#: Most digits of the header `received`.
+_MAX_RECEIVED = 18

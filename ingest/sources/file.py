@@ -1,0 +1,309 @@
+"""The file source: files by pattern, from their start, followed as they grow and rotate.
+
+Delivery: lines are appended first, then the position behind them. A process that dies between
+the two reads those lines again; each carries the digest of its file's identity and its offset in
+the header `origin-id`, which becomes event.id, so it is one event still. The identity of a file
+is durable before its first line is.
+
+A file that is renamed, compressed or copied away is recognised by its content (`positions`); one
+that is truncated or replaced begins anew. While a copy exists beside its not yet truncated
+original (logrotate's copytruncate) it cannot be told from a second file, and is read as one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ingest.sources.positions import FilePosition, forgotten, load_positions
+from ingest.sources.tail import MAX_LINE, Piece, Tail
+from ingest.sources.watch import look
+from tocsin.contracts import DeadLetter, Topics
+from tocsin.errors import LogUnavailable
+from tocsin.ids import digest
+from tocsin.log.base import Outgoing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tocsin.clock import Clock
+    from tocsin.config import FileSource as FileSourceSettings
+    from tocsin.log.base import Headers, Log
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at the files when there was nothing new.
+INTERVAL = 1.0
+
+#: Seconds to wait when the log cannot be written.
+RETRY = 5.0
+
+#: How often positions are made durable while lines keep coming, ms. What a crash makes us read
+#: again is recognised by its ids, so this only bounds the work done twice.
+SAVE_EVERY = 10_000
+
+#: After this long without growth an unterminated last line counts as complete, ms.
+PARTIAL_AFTER = 5_000
+
+#: Most files kept open. A file beyond that is opened for each read; if it is rotated out of the
+#: pattern before its end was read, the rest is lost to us.
+MAX_OPEN = 256
+
+#: Most pieces taken of one file before it is the next one's turn.
+TURN = 16
+
+#: What a line of nothing else is not worth a record.
+BLANK = b" \t\r\0"
+
+#: How long the position of a file that is gone is kept, ms: it may come back compressed.
+KEEP = 30 * 86_400_000
+
+
+@dataclass(slots=True)
+class FileAccount:
+    """What a source did: `lines` = `appended` + `blank` + `too_long`."""
+
+    lines: int = 0
+    appended: int = 0
+    blank: int = 0
+    too_long: int = 0
+    errors: int = 0
+
+
+class FileSource:
+    """Reads the files of one `sources` entry into `raw`.
+
+    Call `run` (until `stop`, or until all is read where `follow` is off), or `poll` by hand.
+    """
+
+    def __init__(
+        self, settings: FileSourceSettings, log: Log, clock: Clock, *, interval: float = INTERVAL
+    ) -> None:
+        self.account = FileAccount()
+        #: Why nothing can be collected just now, or "".
+        self.down = ""
+        #: Whether everything that is there was read.
+        self.idle = False
+        self._settings = settings
+        self._log = log
+        self._clock = clock
+        self._interval = interval
+        self._stop = asyncio.Event()
+        self._loaded = False
+        #: Every position known, and those of them that the log does not know yet.
+        self._positions: dict[str, FilePosition] = {}
+        self._unsaved: set[str] = set()
+        self._saved_at = clock.now()
+        #: The files being read, by identity, and when each last grew, ms.
+        self._tails: dict[str, Tail] = {}
+        self._grew: dict[str, int] = {}
+        self._complaints: dict[Path, str] = {}
+
+    @property
+    def name(self) -> str:
+        return f"file {self._settings.path}"
+
+    def stop(self) -> None:
+        """End `run` after the piece it is at."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Read until stopped; without `follow`, until everything is read once.
+
+        While the log is unavailable nothing is lost and reading waits. Other LogErrors are
+        raised: they need a person.
+        """
+        try:
+            while not self._stop.is_set():
+                pause = self._interval
+                try:
+                    lines = await self.poll()
+                    self.down = ""
+                    self.idle = lines == 0
+                    if lines == 0 and not self._settings.follow:
+                        return
+                except LogUnavailable as error:
+                    self.account.errors += 1
+                    self.down = str(error)
+                    logger.warning(
+                        "%s: the log cannot be written (%s); no line is lost, next try in %g s",
+                        self.name,
+                        error,
+                        RETRY,
+                    )
+                    pause = RETRY
+                await self._pause(pause)
+        finally:
+            await self.close()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        except TimeoutError:
+            return
+
+    async def close(self) -> None:
+        """Make positions durable if the log can be written, and close all files."""
+        try:
+            await self._save()
+        except LogUnavailable:
+            logger.warning("%s: positions not saved; some lines will be read again", self.name)
+        for tail in self._tails.values():
+            tail.close()
+        self._tails.clear()
+
+    async def poll(self) -> int:
+        """Append everything that the files have now; returns how many lines there were.
+
+        Raises LogUnavailable: what was not appended is taken again by the next call.
+        """
+        if not self._loaded:
+            self._positions = await load_positions(self._log, self._settings.path)
+            self._loaded = True
+        before = self.account.lines
+        now = self._clock.now()
+        found = await asyncio.to_thread(
+            look, self._settings.path, self._tails, self._positions, now, self._complain
+        )
+        new = [entry.position for entry in found if entry.position.identity not in self._positions]
+        if new:
+            await self._log.append([position.record() for position in new])
+        for path, position, file_id in found:
+            self._positions[position.identity] = position
+            if (gone := self._tails.get(position.identity)) is not None:
+                gone.close()
+            self._tails[position.identity] = Tail(path, position, file_id)
+            self._grew[position.identity] = now
+        while not self._stop.is_set() and await self._round():
+            pass
+        if self._clock.now() - self._saved_at >= SAVE_EVERY:
+            await self._save()
+        return self.account.lines - before
+
+    async def _round(self) -> bool:
+        """Some pieces of each file; True if there was any."""
+        moved = False
+        for identity, tail in list(self._tails.items()):
+            for _ in range(TURN):
+                now = self._clock.now()
+                piece = await asyncio.to_thread(self._take, identity, tail, now)
+                if piece is None or self._stop.is_set():
+                    break
+                moved = True
+                if outgoing := list(self._outgoing(tail, piece, now)):
+                    await self._log.append(outgoing)
+                tail.advance(piece, now)
+                self._positions[identity] = tail.position
+                self._unsaved.add(identity)
+                self._count(piece, len(outgoing))
+            if len(self._tails) > MAX_OPEN:
+                tail.release()
+        if not moved:
+            self._drop_ended()
+        return moved
+
+    def _drop_ended(self) -> None:
+        """Let go of files that are read to their end and are no more what they were.
+
+        A file that was renamed out of the pattern is often written to for a moment longer.
+        """
+        now = self._clock.now()
+        for identity, tail in list(self._tails.items()):
+            ended = tail.replaced or (tail.gone() and self._idle(identity, now))
+            if ended and not tail.pending:
+                tail.close()
+                del self._tails[identity]
+                del self._grew[identity]
+
+    def _idle(self, identity: str, now: int) -> bool:
+        return now - self._grew[identity] >= PARTIAL_AFTER
+
+    def _take(self, identity: str, tail: Tail, now: int) -> Piece | None:
+        """The next piece of a file, None at its end; what is wrong with it is said once."""
+        try:
+            if tail.grown():
+                self._grew[identity] = now
+            final = tail.replaced or not self._settings.follow or self._idle(identity, now)
+            piece = tail.take(final=final)
+        except OSError as error:
+            self._complain(tail.path, error.strerror or str(error))
+            return None
+        if tail.broken:
+            self._complain(tail.path, f"broken gzip ({tail.broken}), read up to the damage")
+        return piece
+
+    def _complain(self, path: Path, what: str) -> None:
+        if self._complaints.get(path) != what:
+            self._complaints[path] = what
+            self.account.errors += 1
+            logger.error("%s: %s; other files are read on", path, what)
+
+    async def _save(self) -> None:
+        """Make positions durable, and forget those of files that are gone for long."""
+        now = self._clock.now()
+        records = [self._positions[identity].record() for identity in sorted(self._unsaved)]
+        stale = [
+            position
+            for identity, position in self._positions.items()
+            if identity not in self._tails and now - position.seen > KEEP
+        ]
+        records.extend(forgotten(position) for position in stale)
+        if records:
+            await self._log.append(records)
+        self._unsaved.clear()
+        for position in stale:
+            del self._positions[position.identity]
+        self._saved_at = now
+
+    def _count(self, piece: Piece, appended: int) -> None:
+        account = self.account
+        if piece.part is None:
+            account.lines += len(piece.lines)
+            account.appended += appended
+            account.blank += len(piece.lines) - appended
+        elif not piece.unfinished:
+            account.lines += 1
+            account.too_long += 1
+
+    def _outgoing(self, tail: Tail, piece: Piece, now: int) -> Iterator[Outgoing]:
+        """Raw records of the lines that are not blank, or the dead letter of a part."""
+        position = tail.position
+        key = position.path.encode("utf-8", "surrogateescape")
+        if piece.part is not None:
+            yield self._part(position, piece, key, now)
+            return
+        settings = self._settings
+        source = (settings.source or position.path).encode("utf-8", "replace")
+        headers: Headers = (
+            ("source", source),
+            ("tenant", settings.tenant.encode()),
+            ("received", b"%d" % now),
+        )
+        if settings.timezone != "UTC":
+            headers = (*headers, ("timezone", settings.timezone.encode()))
+        for offset, line in piece.lines:
+            if line.strip(BLANK):
+                origin = digest("line", position.identity, offset).encode()
+                yield Outgoing(Topics.RAW, line, key, (*headers, ("origin-id", origin)), now)
+
+    def _part(self, position: FilePosition, piece: Piece, key: bytes, now: int) -> Outgoing:
+        """The dead letter of a part of a line that no record can hold."""
+        start = piece.end - len(piece.part or b"")
+        letter = DeadLetter(
+            id=digest("dead-letter", "collect", position.identity, position.offset),
+            stage="collect",
+            code="too_large",
+            reason=(
+                f"part at byte {start} of the line that begins at byte {piece.line} of "
+                f"{position.path}: a line may have {MAX_LINE} bytes"
+            ),
+            origin=f"file/{position.identity}/{position.offset}",
+            original=piece.part or b"",
+            key=key,
+            at=now,
+        )
+        return Outgoing(Topics.DEAD_LETTERS, letter.encode(), key, timestamp=now)

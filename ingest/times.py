@@ -1,0 +1,222 @@
+"""Reading the times that logs write: RFC 3339, RFC 3164, Common Log Format, Apache, epoch.
+
+Every function returns an `Instant`: milliseconds since the epoch and the same as RFC 3339 with
+milliseconds and Z. Fractions beyond milliseconds are cut off, a leap second is read as :59.
+`zone` is an IANA name and is used for times that carry no offset; where daylight saving repeats
+an hour, the first of the two is taken. Raises ValueError for what is no time.
+
+A log writes many lines in one second, so the work is remembered by second: reading is a
+dictionary lookup most of the time. The caches are bounded and change no result.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+#: (milliseconds since the epoch, RFC 3339 text).
+Instant = tuple[int, str]
+
+_SECOND = 1_000
+_DAY = 86_400_000
+
+#: How far in the future a time without a year may lie: clocks differ and so do time zones.
+TOLERANCE = _DAY
+
+#: How many distinct seconds are remembered per form of time.
+CACHE_SIZE = 8_192
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), 1
+    )
+}
+
+_ISO_HEAD = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)", re.ASCII)
+_ISO_TAIL = re.compile(r"(?:[.,](\d{1,9}))? ?(?:(Z|z|UTC|GMT)|([+-])(\d\d):?(\d\d)?)?", re.ASCII)
+_RFC3164 = re.compile(
+    r"([A-Z][a-z]{2}) +(\d{1,2}) (?:(\d{4}) )?(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?", re.ASCII
+)
+_CLF = re.compile(
+    r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)", re.ASCII
+)
+_CTIME = re.compile(
+    r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))? (\d{4})",
+    re.ASCII,
+)
+
+
+@lru_cache(CACHE_SIZE)
+def _second_text(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
+
+
+def rfc3339(milliseconds: int) -> str:
+    """The text of an instant; raises ValueError outside the years 1 to 9999."""
+    seconds, millis = divmod(milliseconds, _SECOND)
+    try:
+        return f"{_second_text(seconds)}.{millis:03d}Z"
+    except OverflowError:
+        raise ValueError(f"{milliseconds} ms is no instant of the years 1 to 9999") from None
+
+
+@lru_cache(64)
+def time_zone(name: str) -> ZoneInfo:
+    """The zone of an IANA name; raises ValueError where there is none."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, OSError, ValueError):
+        raise ValueError(f"'{name[:64]}' is no time zone") from None
+
+
+def _wall(
+    year: int, month: int, day: int, hour: int, minute: int, second: int, zone: str = "UTC"
+) -> int:
+    """Milliseconds of a wall clock time; raises ValueError if there is no such time."""
+    if second == 60:
+        second = 59
+    if zone == "UTC":
+        if hour > 23 or minute > 59 or second > 59:
+            raise ValueError(f"{hour}:{minute}:{second} is no time of day")
+        days = date(year, month, day).toordinal() - _EPOCH_ORDINAL
+        return days * _DAY + ((hour * 60 + minute) * 60 + second) * _SECOND
+    wall = datetime(year, month, day, hour, minute, second, tzinfo=time_zone(zone))
+    try:
+        return (wall - _EPOCH) // timedelta(milliseconds=1)
+    except OverflowError:
+        raise ValueError("the time is outside the years 1 to 9999") from None
+
+
+def _millis(fraction: str | None) -> int:
+    return int((fraction + "00")[:3]) if fraction else 0
+
+
+@lru_cache(CACHE_SIZE)
+def _iso_second(head: str, zone: str) -> int:
+    match = _ISO_HEAD.fullmatch(head)
+    if match is None:
+        raise ValueError(f"'{head}' is no ISO 8601 time")
+    year, month, day, hour, minute, second = map(int, match.groups())
+    return _wall(year, month, day, hour, minute, second, zone)
+
+
+def iso8601(text: str, zone: str = "UTC") -> Instant:
+    """`2024-05-01T10:00:00Z`, with a fraction, any offset or none, `T` or a blank between."""
+    head, tail = text[:19], text[19:]
+    if tail == "Z":
+        at = _iso_second(head, "UTC")
+        return at, rfc3339(at)
+    match = _ISO_TAIL.fullmatch(tail)
+    if match is None:
+        raise ValueError(f"'{text[:64]}' is no ISO 8601 time")
+    fraction, utc, sign, hours, minutes = match.groups()
+    at = _iso_second(head, "UTC" if utc or sign else zone) + _millis(fraction)
+    if sign:
+        at -= _offset(sign, hours, minutes)
+    return at, rfc3339(at)
+
+
+def _offset(sign: str, hours: str, minutes: str | None) -> int:
+    offset = (int(hours) * 60 + int(minutes or 0)) * 60 * _SECOND
+    if offset > _DAY:
+        raise ValueError(f"{sign}{hours}:{minutes} is no offset from UTC")
+    return -offset if sign == "-" else offset
+
+
+#: RFC 3164 time and zone → (ms, the same day a year or more later), see `rfc3164`.
+_yearless: dict[tuple[str, str], tuple[int, int, str]] = {}
+
+
+def rfc3164(text: str, received: int, zone: str = "UTC") -> Instant:
+    """`May  1 10:00:00`: the latest such time that is at most a day after `received` (ms).
+
+    February 29 is looked for in the last leap year. A year, where one is written, is used.
+    """
+    known = _yearless.get((text, zone))
+    if known is not None and known[0] <= received + TOLERANCE < known[1]:
+        return known[0], known[2]
+    match = _RFC3164.fullmatch(text)
+    if match is None or (month := _MONTHS.get(match[1])) is None:
+        raise ValueError(f"'{text[:32]}' is no RFC 3164 time")
+    clock = (month, int(match[2]), int(match[4]), int(match[5]), int(match[6]))
+    millis = _millis(match[7])
+    if match[3]:
+        at = _wall(int(match[3]), *clock, zone) + millis
+        return at, rfc3339(at)
+    at, following = _latest(clock, received + TOLERANCE - millis, zone)
+    at += millis
+    written = rfc3339(at)
+    if len(_yearless) >= CACHE_SIZE:
+        _yearless.clear()
+    _yearless[text, zone] = (at, following + millis, written)
+    return at, written
+
+
+def _latest(clock: tuple[int, int, int, int, int], limit: int, zone: str) -> tuple[int, int]:
+    """The latest occurrence of month, day and time up to `limit`, and the next one after it."""
+    try:
+        newest = (_EPOCH + timedelta(milliseconds=limit)).year + 1
+    except OverflowError:  # received on the last day there is
+        newest = MAXYEAR
+    following: int | None = None
+    for year in range(newest, newest - 10, -1):
+        try:
+            at = _wall(year, *clock, zone)
+        except ValueError:
+            continue
+        if at <= limit:
+            # No next one was seen (February 29): the limit itself is as far as this one holds.
+            return at, limit + 1 if following is None else following
+        following = at
+    raise ValueError("there is no such day")
+
+
+@lru_cache(CACHE_SIZE)
+def common_log(text: str) -> Instant:
+    """`01/May/2024:10:00:00 +0200`."""
+    match = _CLF.fullmatch(text)
+    if match is None or (month := _MONTHS.get(match[2])) is None:
+        raise ValueError(f"'{text[:32]}' is no Common Log Format time")
+    day, _, year, hour, minute, second, sign, hours, minutes = match.groups()
+    at = _wall(int(year), month, int(day), int(hour), int(minute), int(second))
+    at -= _offset(sign, hours, minutes)
+    return at, rfc3339(at)
+
+
+@lru_cache(CACHE_SIZE)
+def ctime(text: str, zone: str = "UTC") -> Instant:
+    """`Wed May 01 10:00:00.123456 2024`, as Apache writes its error log."""
+    match = _CTIME.fullmatch(text)
+    if match is None or (month := _MONTHS.get(match[1])) is None:
+        raise ValueError(f"'{text[:40]}' is no time of an Apache error log")
+    _, day, hour, minute, second, fraction, year = match.groups()
+    at = _wall(int(year), month, int(day), int(hour), int(minute), int(second), zone)
+    at += _millis(fraction)
+    return at, rfc3339(at)
+
+
+#: Epoch numbers below the bound are in units of which this many make a millisecond.
+_EPOCH_UNITS = ((10**14, 1), (10**17, 1_000), (10**20, 1_000_000))
+
+#: Numbers below are seconds.
+_EPOCH_SECONDS = 10**11
+
+#: The smallest number taken for an epoch time (2001): smaller ones are durations or counters.
+_EPOCH_MIN = 10**9
+
+
+def epoch(number: float) -> Instant:
+    """Seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by magnitude."""
+    if not _EPOCH_MIN <= number < _EPOCH_UNITS[-1][0]:
+        raise ValueError(f"{number} is no epoch time")
+    if number < _EPOCH_SECONDS:
+        at = round(number * _SECOND)
+    else:
+        at = int(number) // next(unit for bound, unit in _EPOCH_UNITS if number < bound)
+    return at, rfc3339(at)
