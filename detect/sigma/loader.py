@@ -1,0 +1,253 @@
+"""Loading rules: everything is read, every mistake is reported, nothing is dropped in silence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sigma.correlations import SigmaCorrelationRule
+from sigma.filters import SigmaFilter
+from sigma.rule import SigmaRule
+
+from detect.sigma.compile import Compiler, Unsupported
+from detect.sigma.condition import And, Node
+from detect.sigma.correlations import UnknownReference, resolve, supported
+from detect.sigma.event import FieldMap
+from detect.sigma.files import parse, read
+from detect.sigma.metadata import policy_of, rule_hash, rule_of
+from detect.sigma.parsing import MALFORMED, Draft, draft
+from detect.sigma.ruleset import CompiledRule, RuleSet, Unevaluated
+from detect.sigma.taxonomy import Logsource, Taxonomy, load_taxonomy
+from tocsin.errors import Place, RuleError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from detect.model import AlertPolicy, Correlation
+
+#: Fields under their own names, for rules with `taxonomy: ecs`.
+_ECS = FieldMap()
+
+#: The rules that come with Tocsin.
+BUILTIN = Path(__file__).parent.parent / "rules"
+
+
+def load_rules(
+    paths: Sequence[Path],
+    *,
+    builtin: bool,
+    disable: Collection[str] = (),
+    allow_errors: bool = False,
+    taxonomy: Taxonomy | None = None,
+    placeholders: Mapping[str, Sequence[str]] | None = None,
+) -> RuleSet:
+    """Load the rules of `paths` (files, directories, .tar.gz, .zip), and Tocsin's own.
+
+    `disable` names rules by id or name: they no longer alert, but still feed correlations that
+    are not disabled themselves. `placeholders` are the lists for the modifier `expand`.
+    Raises ContentErrors with every mistake, unless `allow_errors`: then the mistaken rules are
+    missing and the mistakes stand in `RuleSet.errors`.
+    """
+    errors: list[RuleError] = []
+    sources = [BUILTIN, *paths] if builtin else list(paths)
+    drafts = [
+        found
+        for file in read(sources, errors)
+        for document in parse(file, errors)
+        if (found := draft(document, errors)) is not None
+    ]
+    assembly = _Assembly(errors, placeholders or {}, taxonomy or load_taxonomy())
+    ruleset = assembly.assemble(drafts, disable)
+    return ruleset if allow_errors else ruleset.check()
+
+
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    """A Sigma filter: its condition is added to every rule that it names (None: any)."""
+
+    logsource: Logsource
+    condition: Node
+    digest: str
+    rules: frozenset[str] | None
+
+    def applies(self, rule_id: str, logsource: Logsource) -> bool:
+        named = self.rules is None or rule_id in self.rules
+        return named and self.logsource.covers(logsource)
+
+
+class _Assembly:
+    """Puts the drafts of one load together; mistakes and refusals are collected on the way."""
+
+    def __init__(
+        self,
+        errors: list[RuleError],
+        placeholders: Mapping[str, Sequence[str]],
+        taxonomy: Taxonomy,
+    ) -> None:
+        self._errors = errors
+        self._placeholders = placeholders
+        self._taxonomy = taxonomy
+        self._unsupported: list[Unevaluated] = []
+        self._ids: dict[str, str] = {}
+        self._places: dict[str, Place] = {}
+        self._tests: dict[str, tuple[Any, ...]] = {}
+
+    def assemble(self, drafts: Sequence[Draft], disable: Collection[str]) -> RuleSet:
+        """The set, without what `disable` names."""
+        named = [found for found in drafts if found.kind == "filter" or self._register(found)]
+        filters = [f for found in named for f in self._filter(found)]
+        rules = [rule for found in named for rule in self._rule(found, filters)]
+        resolved = [c for found in named for c in self._correlation(found)]
+        correlations, refused = supported(resolved, {rule.rule.id for rule in rules})
+        self._unsupported += [Unevaluated(c.rule.id, c.rule.name, why) for c, why in refused]
+        disabled = self._disabled(disable)
+        kept = [c for c in correlations if c.rule.id not in disabled]
+        needed = {reference for c in kept for reference in c.references}
+        quiet = self._quiet(named)
+        return RuleSet(
+            [
+                replace(r, alerts=r.alerts and r.rule.id not in quiet | disabled)
+                for r in rules
+                if r.rule.id not in disabled or r.rule.id in needed
+            ],
+            [replace(c, alerts=c.alerts and c.rule.id not in quiet) for c in kept],
+            self._taxonomy,
+            errors=self._errors,
+            unsupported=self._unsupported,
+            correlation_tests=self._tests,
+        )
+
+    def _register(self, found: Draft) -> bool:
+        """Make id and name known; False, with an error, if another rule has one of them."""
+        keys = {"id": found.id, "name": found.parsed.name or found.id}
+        for key, name in keys.items():
+            if name in self._ids:
+                message = f"the {key} '{name}' is taken by the rule at {self._places[name]}"
+                hint = "give each rule its own, or remove one of the two"
+                self._errors.append(found.error(message, key, suggestion=hint))
+                return False
+        for name in keys.values():
+            self._ids[name] = found.id
+            self._places[name] = found.document.start
+        return True
+
+    def _filter(self, found: Draft) -> Iterator[_Filter]:
+        source = found.parsed
+        if not isinstance(source, SigmaFilter):
+            return
+        prefix = f"filter {source.title}: "
+        try:
+            condition = Compiler(source.filter, self._placeholders, prefix).condition()
+            rules = self._filtered(source)
+        except Unsupported as error:
+            # A filter takes matches away: without it its rules would alert on what it excludes.
+            self._errors.append(found.error(f"the filter is not supported: {error}", "filter"))
+        except MALFORMED as error:
+            self._errors.append(found.error(str(error), "filter"))
+        else:
+            yield _Filter(_logsource(source), condition, found.digest, rules)
+
+    def _filtered(self, source: SigmaFilter) -> frozenset[str] | None:
+        if isinstance(source.filter.rules, str):
+            return None
+        references = [reference.reference for reference in source.filter.rules]
+        if unknown := [name for name in references if name not in self._ids]:
+            raise ValueError(f"the filter names the rule '{unknown[0]}', which is not here")
+        return frozenset(self._ids[name] for name in references)
+
+    def _rule(self, found: Draft, filters: Sequence[_Filter]) -> Iterator[CompiledRule]:
+        parsed = found.parsed
+        if not isinstance(parsed, SigmaRule) or (policy := self._policy(found)) is None:
+            return
+        logsource = _logsource(parsed)
+        applied = [f for f in filters if f.applies(found.id, logsource)]
+        try:
+            condition = Compiler(parsed.detection, self._placeholders).condition()
+            fields = _fields(parsed)
+            if not self._taxonomy.bind(logsource):
+                raise Unsupported(f"no taxonomy for the logsource {logsource}")
+        except Unsupported as error:
+            self._unsupported.append(Unevaluated(found.id, parsed.title, str(error)))
+            return
+        except MALFORMED as error:
+            self._errors.append(found.error(str(error), "detection", "condition"))
+            return
+        digest = found.digest
+        if applied:
+            condition = And((condition, *(f.condition for f in applied)))
+            digest = rule_hash(found.document.content, *(f.digest for f in applied))
+        yield CompiledRule(
+            rule=rule_of(parsed, found.id, digest),
+            logsource=logsource,
+            condition=condition,
+            policy=policy[0],
+            alerts=policy[1],
+            place=found.document.start,
+            fields=fields,
+            tests=_tests(found),
+        )
+
+    def _correlation(self, found: Draft) -> Iterator[Correlation]:
+        parsed = found.parsed
+        if not isinstance(parsed, SigmaCorrelationRule) or (policy := self._policy(found)) is None:
+            return
+        rule = rule_of(parsed, found.id, found.digest, "correlation")
+        try:
+            resolved = resolve(parsed, rule, self._ids, policy[0])
+        except Unsupported as error:
+            self._unsupported.append(Unevaluated(found.id, parsed.title, str(error)))
+        except UnknownReference as error:
+            self._errors.append(found.error(str(error), "correlation", "rules"))
+        else:
+            self._tests[found.id] = _tests(found)
+            yield replace(resolved, alerts=policy[1])
+
+    def _policy(self, found: Draft) -> tuple[AlertPolicy, bool] | None:
+        try:
+            return policy_of(found.document.content)
+        except ValueError as error:
+            self._errors.append(found.error(str(error), "tocsin"))
+            return None
+
+    def _quiet(self, drafts: Sequence[Draft]) -> set[str]:
+        """Ids of what a correlation without `generate` refers to: it does not alert itself.
+
+        That holds even where the correlation is disabled or not supported: its parts are not
+        meant to be seen one by one.
+        """
+        return {
+            self._ids[reference.reference]
+            for found in drafts
+            if isinstance(found.parsed, SigmaCorrelationRule) and not found.parsed.generate
+            for reference in found.parsed.rules or ()
+            if reference.reference in self._ids
+        }
+
+    def _disabled(self, disable: Collection[str]) -> set[str]:
+        for name in sorted(set(disable) - set(self._ids)):
+            message = f"no rule has the id or name '{name}'"
+            hint = "remove it from the list"
+            self._errors.append(RuleError(message, Place("rules.disable"), hint))
+        return {self._ids[name] for name in disable if name in self._ids}
+
+
+def _fields(rule: SigmaRule) -> FieldMap | None:
+    """The field map of a rule that does not speak Sigma's taxonomy; None for one that does."""
+    match rule.taxonomy:
+        case "sigma":
+            return None
+        case "ecs":
+            return _ECS
+        case _:
+            raise Unsupported(f"the taxonomy {rule.taxonomy}")
+
+
+def _logsource(rule: SigmaRule | SigmaFilter) -> Logsource:
+    source = rule.logsource
+    return Logsource.of(source.product, source.category, source.service)
+
+
+def _tests(found: Draft) -> tuple[Any, ...]:
+    tests = found.document.content.get("tests") or []
+    return tuple(tests) if isinstance(tests, list) else (tests,)

@@ -1,0 +1,163 @@
+"""One YAML document to pySigma's rule object, with every mistake at its line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from sigma import exceptions as sigma_errors
+from sigma.correlations import SigmaCorrelationRule
+from sigma.filters import SigmaFilter
+from sigma.policy.profiles import SafePolicy, TrustedPolicy
+from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaRule
+
+from detect.sigma.metadata import identity, rule_hash
+from tocsin.errors import RuleError
+
+if TYPE_CHECKING:
+    from detect.sigma.files import Document
+
+Parsed = SigmaRule | SigmaCorrelationRule | SigmaFilter
+Kind = Literal["rule", "correlation", "filter"]
+
+#: What pySigma raises on documents of unexpected shape, besides its own errors (ValueErrors).
+MALFORMED = (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError)
+
+#: Which key of a rule pySigma's errors are about.
+_KEYS: tuple[tuple[type[Exception], tuple[str, ...]], ...] = (
+    (sigma_errors.SigmaLogsourceError, ("logsource",)),
+    (sigma_errors.SigmaConditionError, ("detection", "condition")),
+    (sigma_errors.SigmaDetectionError, ("detection",)),
+    (sigma_errors.SigmaCorrelationConditionError, ("correlation", "condition")),
+    (sigma_errors.SigmaTimespanError, ("correlation", "timespan")),
+    (sigma_errors.SigmaCorrelationTypeError, ("correlation", "type")),
+    (sigma_errors.SigmaCorrelationRuleError, ("correlation",)),
+    (sigma_errors.SigmaFilterError, ("filter",)),
+    (sigma_errors.SigmaIdentifierError, ("id",)),
+    (sigma_errors.SigmaTitleError, ("title",)),
+    (sigma_errors.SigmaLevelError, ("level",)),
+    (sigma_errors.SigmaStatusError, ("status",)),
+    (sigma_errors.SigmaTagError, ("tags",)),
+    (sigma_errors.SigmaDateError, ("date",)),
+    (sigma_errors.SigmaModifiedError, ("modified",)),
+    (sigma_errors.SigmaReferencesError, ("references",)),
+    (sigma_errors.SigmaAuthorError, ("author",)),
+    (sigma_errors.SigmaLicenseError, ("license",)),
+    (sigma_errors.SigmaRelatedError, ("related",)),
+    (sigma_errors.SigmaFalsePositivesError, ("falsepositives",)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A parsed document on its way to a rule of the set."""
+
+    document: Document
+    kind: Kind
+    parsed: Parsed
+    id: str
+    digest: str
+
+    def error(self, message: str, *path: str | int, suggestion: str = "") -> RuleError:
+        """A mistake at `path` of this document."""
+        return RuleError(message, self.document.place(*path), suggestion)
+
+
+def draft(document: Document, errors: list[RuleError]) -> Draft | None:
+    """The parsed document; None, and its mistakes in `errors`, if it is no valid Sigma."""
+    content = document.content
+    if "action" in content:
+        errors.append(
+            RuleError(
+                f"the collection action '{content['action']}' was removed from Sigma",
+                document.place("action"),
+                "write each rule out",
+            )
+        )
+        return None
+    kind: Kind = (
+        "correlation" if "correlation" in content else "filter" if "filter" in content else "rule"
+    )
+    try:
+        parsed = _parse(content, kind)
+        problems: list[Exception] = list(parsed.errors)
+    except MALFORMED as error:
+        problems = [error]
+    if problems:
+        errors += _located(document, problems)
+        return None
+    digest = rule_hash(content)
+    return Draft(document, kind, parsed, identity(parsed, digest), digest)
+
+
+def _parse(content: dict[str, Any], kind: Kind) -> Parsed:
+    match kind:
+        case "correlation":
+            return SigmaCorrelationRule.from_dict(content, collect_errors=True)
+        case "filter":
+            return SigmaFilter.from_dict(content, collect_errors=True, policy=SafePolicy)
+        case _:
+            rule = SigmaRule.from_dict(content, collect_errors=True, policy=SafePolicy)
+    if rule.errors and all(
+        isinstance(error, sigma_errors.SigmaRegularExpressionError) for error in rule.errors
+    ):
+        # Look-around and back-references are valid in Sigma. Such a rule is parsed, and found
+        # unsupported when it is compiled for RE2.
+        lenient = SigmaRule.from_dict(content, collect_errors=True, policy=TrustedPolicy)
+        return rule if lenient.errors else lenient
+    return rule
+
+
+def _located(document: Document, problems: list[Exception]) -> list[RuleError]:
+    found: list[RuleError] = []
+    for problem in problems:
+        path = next((keys for kind, keys in _KEYS if isinstance(problem, kind)), None)
+        if path is None or path == ("detection",):
+            if items := _detection_errors(document):
+                found += items
+                continue
+            # A value error outside of the selections is about a tag.
+            value = isinstance(problem, sigma_errors.SigmaValueError)
+            path = ("detection",) if path else ("tags",) if value else ()
+        found.append(RuleError(_text(problem), document.place(*path)))
+    return found
+
+
+def _text(problem: Exception) -> str:
+    if isinstance(problem, sigma_errors.SigmaError):
+        return str(problem.args[0]) if problem.args else type(problem).__name__
+    return f"not the shape of a Sigma rule: {type(problem).__name__}: {problem}"
+
+
+def _detection_errors(document: Document) -> list[RuleError]:
+    """Every mistake in the selections, each at its own key; pySigma stops at the first."""
+    detection = document.content.get("detection")
+    if not isinstance(detection, dict):
+        return []
+    found: list[RuleError] = []
+    for name, definition in detection.items():
+        if name == "condition":
+            continue
+        for path, part in _parts(definition):
+            try:
+                if isinstance(part, tuple):
+                    SigmaDetectionItem.from_mapping(part[0], part[1], policy=SafePolicy)
+                else:
+                    SigmaDetection.from_definition(part, policy=SafePolicy)
+            except MALFORMED as error:
+                place = document.place("detection", name, *path)
+                found.append(RuleError(_text(error), place))
+    return found
+
+
+def _parts(definition: Any) -> list[tuple[tuple[str | int, ...], Any]]:
+    """The smallest pieces of a selection that pySigma can parse alone, with their paths."""
+    if isinstance(definition, dict) and definition:
+        return [((str(key),), (key, value)) for key, value in definition.items()]
+    if isinstance(definition, list) and any(isinstance(part, dict | list) for part in definition):
+        return [
+            ((index, *path), part)
+            for index, element in enumerate(definition)
+            for path, part in _parts(element)
+        ]
+    return [((), definition)]

@@ -1,0 +1,139 @@
+"""The rules that can be evaluated, and the plain matcher over them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from detect.sigma.condition import Hit, Node, Step, explain
+from detect.sigma.event import FieldMap, Reader
+from tocsin.errors import ContentErrors, Place, RuleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from detect.model import AlertPolicy, Correlation
+    from detect.sigma.taxonomy import Logsource, Taxonomy
+    from tocsin.contracts import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """A Sigma rule ready to be evaluated.
+
+    The condition speaks Sigma's field names; the taxonomy entry that an event came by says where
+    they live, so one compiled rule serves every logsource that it covers. `alerts` is False for
+    a rule that only feeds correlations. `fields` replaces the entry's field map where the rule
+    says that it speaks another taxonomy than Sigma's.
+    """
+
+    rule: Rule
+    logsource: Logsource
+    condition: Node
+    policy: AlertPolicy
+    alerts: bool
+    place: Place
+    fields: FieldMap | None = None
+    tests: tuple[Any, ...] = ()
+
+
+class Unevaluated(NamedTuple):
+    """A rule that was loaded but cannot be evaluated, and why."""
+
+    id: str
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A rule matched an event: why, and the event read through the entry's field map."""
+
+    rule: CompiledRule
+    hits: tuple[Hit, ...]
+    reader: Reader
+
+
+class Explanation(NamedTuple):
+    """How a rule saw an event: the logsource it was read as, the verdict, every step."""
+
+    logsource: Logsource
+    matched: bool
+    steps: tuple[Step, ...]
+
+
+class RuleSet:
+    """Rules with their taxonomy: `match` is a function of the event alone."""
+
+    def __init__(
+        self,
+        rules: Sequence[CompiledRule],
+        correlations: Sequence[Correlation],
+        taxonomy: Taxonomy,
+        *,
+        errors: Sequence[RuleError] = (),
+        unsupported: Sequence[Unevaluated] = (),
+        correlation_tests: Mapping[str, tuple[Any, ...]] | None = None,
+    ) -> None:
+        self.rules = tuple(sorted(rules, key=lambda rule: rule.rule.id))
+        self.correlations = tuple(sorted(correlations, key=lambda c: c.rule.id))
+        self.taxonomy = taxonomy
+        self.errors = tuple(errors)
+        self.unsupported = tuple(sorted(unsupported))
+        self.correlation_tests = dict(correlation_tests or {})
+        self._by_id = {rule.rule.id: rule for rule in self.rules}
+        buckets: list[list[tuple[FieldMap, CompiledRule]]] = [[] for _ in taxonomy.entries]
+        for rule in self.rules:
+            for position in taxonomy.bind(rule.logsource):
+                fields = rule.fields or taxonomy.entries[position].fields
+                buckets[position].append((fields, rule))
+        self._buckets = tuple(map(tuple, buckets))
+        referring: dict[str, list[Correlation]] = defaultdict(list)
+        for correlation in self.correlations:
+            for reference in dict.fromkeys(correlation.references):
+                referring[reference].append(correlation)
+        self._referring = {key: tuple(found) for key, found in referring.items()}
+
+    def rule(self, rule_id: str) -> CompiledRule | None:
+        """The rule of that id, None if there is none that can be evaluated."""
+        return self._by_id.get(rule_id)
+
+    def referring(self, rule_id: str) -> tuple[Correlation, ...]:
+        """The correlations that refer to a rule (or to another correlation)."""
+        return self._referring.get(rule_id, ())
+
+    def check(self) -> RuleSet:
+        """This set; raises ContentErrors if anything in it was wrong."""
+        if self.errors:
+            raise ContentErrors(self.errors)
+        return self
+
+    def match(self, event: Mapping[str, Any]) -> list[Match]:
+        """Every rule that matches the event, in the order of their ids."""
+        found: dict[str, Match] = {}
+        readers: dict[int, Reader] = {}
+        for position in self.taxonomy.route(event):
+            for fields, rule in self._buckets[position]:
+                reader = readers.get(id(fields))
+                if reader is None:
+                    reader = readers[id(fields)] = Reader(event, fields)
+                hits = rule.condition.evaluate(reader)
+                if hits is not None:
+                    found.setdefault(rule.rule.id, Match(rule, hits, reader))
+        return [found[rule_id] for rule_id in sorted(found)]
+
+    def explain(self, event: Mapping[str, Any], rule_id: str) -> list[Explanation]:
+        """How the rule sees the event, once for each logsource by which it reaches the rule.
+
+        Empty if the event belongs to none of them; raises KeyError for an unknown rule.
+        """
+        rule = self._by_id[rule_id]
+        route = set(self.taxonomy.route(event)) & set(self.taxonomy.bind(rule.logsource))
+        explanations: list[Explanation] = []
+        for position in sorted(route):
+            entry = self.taxonomy.entries[position]
+            reader = Reader(event, rule.fields or entry.fields)
+            steps = tuple(explain(rule.condition, reader))
+            explanations.append(Explanation(entry.logsource, steps[0].held, steps))
+        return explanations

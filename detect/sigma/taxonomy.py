@@ -1,0 +1,228 @@
+"""Which logsources an event belongs to, and where Sigma's field names live in it.
+
+The knowledge is data: `detect/taxonomy/*.yml`. Each entry names a logsource, the conditions
+(`when`, a Sigma detection over ECS fields) that make an event belong to it, and the field map.
+An event belongs to the set of all entries whose conditions hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sigma.exceptions import SigmaError
+from sigma.rule import SigmaDetections
+
+from detect.sigma.compile import Compiler, Unsupported
+from detect.sigma.condition import FieldItem, Node
+from detect.sigma.event import FieldMap, Mapped, Path, Reader
+from detect.sigma.files import Document, parse, read
+from tocsin.errors import ContentErrors, MappingError, RuleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+BUILTIN = FilePath(__file__).parent.parent / "taxonomy"
+
+#: Remembered combinations of the values that decide about logsources; when full it starts anew.
+ROUTE_CACHE = 8192
+#: A combination with a longer text is not remembered: an attacker chooses some of the values.
+MAX_CACHED_TEXT = 256
+
+#: What the deciding fields of an event hold: presence and texts of each.
+RouteKey = tuple[tuple[bool, tuple[str, ...]], ...]
+
+_ENTRY_KEYS = {"logsource", "when", "fields", "root", "use"}
+_LOGSOURCE_KEYS = {"product", "category", "service"}
+
+
+class Logsource(NamedTuple):
+    """Sigma's logsource; an empty part is not specified."""
+
+    product: str = ""
+    category: str = ""
+    service: str = ""
+
+    @classmethod
+    def of(cls, product: str | None, category: str | None, service: str | None) -> Logsource:
+        return cls(*((part or "").lower() for part in (product, category, service)))
+
+    def covers(self, other: Logsource) -> bool:
+        """Whether every part that this logsource specifies is the other's too."""
+        return all(not mine or mine == theirs for mine, theirs in zip(self, other, strict=True))
+
+    def __str__(self) -> str:
+        names = zip(("product", "category", "service"), self, strict=True)
+        return " ".join(f"{name}={part}" for name, part in names if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One way for an event to belong to a logsource."""
+
+    logsource: Logsource
+    when: Node
+    fields: FieldMap
+
+
+class Taxonomy:
+    """All entries; finds those that an event belongs to."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = tuple(_shared_maps(entries))
+        names = {item.field for entry in entries for item in _items(entry.when)}
+        self._deciding = sorted(names)
+        self._ecs = FieldMap()
+        self._routes: dict[RouteKey, tuple[int, ...]] = {}
+
+    def bind(self, logsource: Logsource) -> tuple[int, ...]:
+        """The entries on whose events a rule of this logsource is evaluated.
+
+        Where entries are exactly the rule's logsource they alone count, because the conditions
+        of a narrower entry include those of the wider one; else every entry it covers.
+        """
+        exact = tuple(i for i, e in enumerate(self.entries) if e.logsource == logsource)
+        return exact or tuple(
+            i for i, e in enumerate(self.entries) if logsource.covers(e.logsource)
+        )
+
+    def route(self, event: Mapping[str, Any]) -> tuple[int, ...]:
+        """The positions of the entries that the event belongs to, in order."""
+        reader = Reader(event, self._ecs)
+        fields = [reader.field(name) for name in self._deciding]
+        key = tuple((f.present, tuple(value.text for value in f.values)) for f in fields)
+        route = self._routes.get(key)
+        if route is None:
+            route = tuple(
+                i for i, entry in enumerate(self.entries) if entry.when.evaluate(reader) is not None
+            )
+            self._remember(key, route)
+        return route
+
+    def _remember(self, key: RouteKey, route: tuple[int, ...]) -> None:
+        if any(len(text) > MAX_CACHED_TEXT for _, texts in key for text in texts):
+            return
+        if len(self._routes) >= ROUTE_CACHE:
+            self._routes.clear()
+        self._routes[key] = route
+
+
+def _shared_maps(entries: Sequence[Entry]) -> Iterator[Entry]:
+    """Equal field maps become one object, so that an event is read once through each."""
+    maps: list[FieldMap] = []
+    for entry in entries:
+        known = next((m for m in maps if m == entry.fields), None)
+        if known is None:
+            maps.append(entry.fields)
+        yield entry if known is None else replace(entry, fields=known)
+
+
+def _items(node: Node) -> Iterator[FieldItem]:
+    if isinstance(node, FieldItem):
+        yield node
+    for child in node.children():
+        yield from _items(child)
+
+
+def load_taxonomy(paths: Sequence[FilePath] = (BUILTIN,)) -> Taxonomy:
+    """Read the taxonomy files; raises ContentErrors (MappingError with file:line) for all."""
+    problems: list[RuleError] = []
+    errors: list[MappingError] = []
+    entries: list[Entry] = []
+    for file in read(paths, problems):
+        for document in parse(file, problems):
+            entries += _document(document, errors)
+    errors += [MappingError(e.message, e.place) for e in problems]
+    if errors:
+        raise ContentErrors(errors)
+    return Taxonomy(entries)
+
+
+def _document(document: Document, errors: list[MappingError]) -> list[Entry]:
+    content = document.content
+    entries: list[Entry] = []
+    if unknown := set(content) - {"logsources", "fields"}:
+        errors.append(
+            MappingError(
+                f"unknown key '{min(map(str, unknown))}'",
+                document.place(min(map(str, unknown))),
+                "a taxonomy file has logsources and fields",
+            )
+        )
+    shared = content.get("fields") or {}
+    for index, entry in enumerate(content.get("logsources") or ()):
+        try:
+            entries.append(_entry(entry, shared))
+        except (ValueError, SigmaError, Unsupported) as error:
+            errors.append(MappingError(str(error), document.place("logsources", index)))
+    return entries
+
+
+def _entry(entry: Any, shared: Any) -> Entry:
+    if not isinstance(entry, dict) or not {"logsource", "when"} <= set(entry):
+        raise ValueError("an entry has logsource and when, and may have use, fields and root")
+    if unknown := set(entry) - _ENTRY_KEYS:
+        raise ValueError(f"unknown key '{min(map(str, unknown))}'")
+    logsource = entry["logsource"]
+    if not isinstance(logsource, dict) or not logsource or not set(logsource) <= _LOGSOURCE_KEYS:
+        raise ValueError("logsource has product, category, service, at least one")
+    return Entry(
+        Logsource.of(*(logsource.get(part) for part in ("product", "category", "service"))),
+        membership(entry["when"]),
+        FieldMap(_fields(entry, shared), tuple(_names(entry.get("root", []), "root"))),
+    )
+
+
+def membership(definition: Any) -> Node:
+    """The condition of an entry, a Sigma selection over ECS fields.
+
+    Raises ValueError (SigmaError is one) for what is none, or looks for keywords.
+    """
+    detections = SigmaDetections.from_dict({"when": definition, "condition": "when"})
+    node = Compiler(detections, {}).condition()
+    if not all(isinstance(leaf, FieldItem) for leaf in _leaves(node)):
+        raise ValueError("when compares fields; keywords are not allowed there")
+    return node
+
+
+def _leaves(node: Node) -> Iterator[Node]:
+    children = node.children()
+    if not children:
+        yield node
+    for child in children:
+        yield from _leaves(child)
+
+
+def _fields(entry: dict[str, Any], shared: Any) -> dict[str, Mapped]:
+    """The entry's own fields over those of the groups that it uses."""
+    fields: dict[str, Mapped] = {}
+    groups = [*_names(entry.get("use", []), "use")]
+    for name in groups:
+        if not isinstance(shared, dict) or name not in shared:
+            raise ValueError(f"use names the group '{name}', which fields does not define")
+        fields |= _mapping(shared[name])
+    return fields | _mapping(entry.get("fields") or {})
+
+
+def _mapping(fields: Any) -> dict[str, Mapped]:
+    if not isinstance(fields, dict):
+        raise ValueError("fields maps Sigma names to paths")
+    return {str(name): _mapped(name, target) for name, target in fields.items()}
+
+
+def _mapped(name: object, target: Any) -> Mapped:
+    union = isinstance(target, dict)
+    if union and set(target) != {"any"}:
+        raise ValueError(f"{name}: write a path, a list of paths (first present), or any: [paths]")
+    names = _names(target["any"] if union else target, str(name))
+    if not names:
+        raise ValueError(f"{name}: no path is given")
+    return Mapped(tuple(Path.of(path) for path in names), union)
+
+
+def _names(value: Any, what: str) -> list[str]:
+    names = value if isinstance(value, list) else [value]
+    if not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"{what} must be a name or a list of names")
+    return names

@@ -1,0 +1,143 @@
+"""Our own rules: every rule has what it must have, and its tests pass."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from detect.rule_tests import run
+from detect.sigma import CompiledRule, load_rules
+from tests.detect.sigma.support import load, rule
+from tests.detect.sigma.test_correlations import correlation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from detect.model import Correlation
+
+RULES = load_rules([], builtin=True)
+ALL: list[CompiledRule | Correlation] = [*RULES.rules, *RULES.correlations]
+NAMES = [item.rule.name for item in ALL]
+
+
+def test_there_are_rules_and_correlations() -> None:
+    assert len(RULES.rules) >= 18
+    assert len(RULES.correlations) >= 5
+    assert not RULES.unsupported
+
+
+def test_all_tests_of_all_rules_pass() -> None:
+    assert [str(failure) for failure in run(RULES, required=True)] == []
+
+
+@pytest.mark.parametrize("item", ALL, ids=NAMES)
+def test_every_rule_says_what_people_need(item: CompiledRule | Correlation) -> None:
+    rule = item.rule
+    assert (rule.author, rule.license) == ("Tocsin", "Apache-2.0")
+    assert len(rule.description) > 30
+    assert rule.falsepositives
+    assert any(re.fullmatch(r"attack\.t\d{4}(\.\d{3})?", tag) for tag in rule.tags)
+    assert any(re.fullmatch(r"attack\.[a-z-]+", tag) for tag in rule.tags)
+
+
+def test_titles_are_unique() -> None:
+    assert len(set(NAMES)) == len(NAMES)
+
+
+def test_what_feeds_correlations_does_not_alert() -> None:
+    quiet = {item.rule.name for item in RULES.rules if not item.alerts}
+    assert {"SSH Login Failed", "SSH Login Succeeded", "Web Request Failed"} <= quiet
+    assert all(correlation.alerts for correlation in RULES.correlations)
+
+
+def test_the_login_after_a_brute_force_is_tagged_for_playbooks() -> None:
+    (found,) = (c for c in RULES.correlations if c.rule.name == "SSH Login After Brute Force")
+    assert "tocsin.success-after-failures" in found.rule.tags
+
+
+# --- the runner itself
+
+
+def _problems(directory: Path, tests: Any, **options: Any) -> list[str]:
+    return [failure.problem for failure in run(load(directory, rule(1, tests=tests)), **options)]
+
+
+HIT, MISS = {"field": "value"}, {"field": "other"}
+
+
+def test_passing_tests_give_no_failure(tmp_path: Path) -> None:
+    tests = [{"match": True, "event": HIT}, {"match": False, "event": MISS}]
+    assert _problems(tmp_path, tests, required=True) == []
+
+
+def test_a_wrong_expectation_fails(tmp_path: Path) -> None:
+    tests = [{"match": True, "event": MISS}, {"match": False, "event": HIT}]
+    assert _problems(tmp_path, tests) == [
+        "does not match, but should",
+        "matches, but should not",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tests", "missing"),
+    [
+        ([], ["true", "false"]),
+        ([{"match": True, "event": HIT}], ["false"]),
+        ([{"match": False, "event": MISS}], ["true"]),
+    ],
+)
+def test_both_kinds_of_test_are_required(
+    tmp_path: Path, tests: list[Any], missing: list[str]
+) -> None:
+    found = _problems(tmp_path, tests, required=True)
+    assert found == [f"no test says match: {kind}" for kind in missing]
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "words",
+        {"match": "yes", "event": HIT},
+        {"match": True},
+        {"match": True, "event": HIT, "events": []},
+        {"match": True, "event": "text"},
+        {"match": True, "evnet": HIT},
+        {"match": True, "events": [{"repeat": 2}]},
+        {"match": True, "events": [{"event": HIT, "every": "soon"}]},
+        {"match": True, "events": [{"event": HIT, "repeat": 10**9}]},
+    ],
+)
+def test_a_test_that_is_not_valid_fails(tmp_path: Path, test: Any) -> None:
+    (problem,) = _problems(tmp_path, [test])
+    assert problem.startswith("the test is not valid")
+
+
+def test_events_over_time_drive_correlations(tmp_path: Path) -> None:
+    steps = [{"repeat": 2, "every": "10s", "event": {**HIT, "user": "u"}}]
+    last = {"after": "5s", "event": {**HIT, "user": "u"}}
+    late = {"after": "5m", "event": {**HIT, "user": "u"}}
+    content = correlation() | {
+        "tests": [
+            {"match": True, "events": [*steps, last]},
+            {"match": False, "events": [*steps, late]},
+        ]
+    }
+    rules = load(tmp_path, rule(1), content)
+    assert run(rules) == []
+
+
+def test_numbers_fill_the_placeholder(tmp_path: Path) -> None:
+    counted = correlation(
+        type="value_count", condition={"gte": 3, "field": "name"}, **{"group-by": None}
+    )
+    step = {"repeat": 3, "event": {**HIT, "name": "u{n}"}}
+    counted["tests"] = [{"match": True, "events": [step]}]
+    assert run(load(tmp_path, rule(1), counted)) == []
+
+
+def test_a_rule_that_cannot_be_evaluated_fails_where_tests_are_required(tmp_path: Path) -> None:
+    rules = load(tmp_path, rule(1, logsource={"product": "vms"}))
+    (failure,) = run(rules, required=True)
+    assert "no taxonomy" in str(failure)
