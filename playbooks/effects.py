@@ -1,0 +1,158 @@
+"""From a step to an effect: inputs evaluated and validated, target canonical, retries timed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from playbooks.bounds import MAX_OUTPUT, size
+from playbooks.program import CASE_INPUTS, supplied_inputs
+from playbooks.targets import canonical_target
+from responders.base import EntityKind
+from tocsin import contracts
+from tocsin.errors import ExpressionError
+from tocsin.expressions import Expression
+from tocsin.ids import digest, effect_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from playbooks import model
+    from playbooks.program import ActionStep
+    from playbooks.run_state import RunState
+    from tocsin.contracts import Effect, Failure, Mode
+
+#: Largest inputs of an action, bytes of JSON (what the engine adds to a report not counted).
+MAX_INPUTS = MAX_OUTPUT
+
+
+class Unable(ValueError):
+    """The step cannot ask for its effect; the message says why, for the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Validated inputs and the canonical target; `case` if the engine adds the run to them."""
+
+    inputs: dict[str, Any]
+    target: str
+    case: bool
+
+
+def prepare(step: ActionStep, seen: Mapping[str, Any], run_id: str) -> Prepared:
+    """Evaluate a step's inputs against what expressions see. Raises Unable."""
+    action = step.action
+    if action is None:
+        raise Unable(f"no connector serves {step.spec.action}")
+    try:
+        inputs = {name: _evaluated(value, seen) for name, value in step.inputs.items()}
+    except ExpressionError as error:
+        raise Unable(f"an input cannot be evaluated: {error}") from None
+    supplied = set(supplied_inputs(action))
+    if action.target in supplied:
+        inputs.setdefault(action.target, run_id)
+    added: dict[str, Any] = {name: {} for name in CASE_INPUTS if name in supplied}
+    if (length := size(inputs)) > MAX_INPUTS:
+        raise Unable(f"the inputs have {length} bytes of JSON, more than {MAX_INPUTS}")
+    try:
+        validated = action.inputs.model_validate({**inputs, **added})
+        target = canonical_target(action.entity, getattr(validated, action.target))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}"
+            for detail in error.errors(include_url=False, include_input=False)
+        )
+        raise Unable(f"{action.verb} does not take these inputs: {problems}") from None
+    except ValueError as error:
+        raise Unable(str(error)) from None
+    case = action.entity is EntityKind.CASE and bool(added)
+    return Prepared(validated.model_dump(mode="json"), target, case)
+
+
+def _evaluated(value: Any, seen: Mapping[str, Any]) -> Any:
+    match value:
+        case Expression():
+            return value.evaluate(seen)
+        case dict():
+            return {name: _evaluated(item, seen) for name, item in value.items()}
+        case list():
+            return [_evaluated(item, seen) for item in value]
+        case _:
+            return value
+
+
+def make_effect(
+    state: RunState, step: ActionStep, prepared: Prepared, mode: Mode, at: int
+) -> Effect:
+    """The effect of a step's first attempt."""
+    spec = step.spec
+    return contracts.Effect(
+        id=effect_id(state.run_id, step.path, "", 0),
+        run_id=state.run_id,
+        alert_id=state.alert_id,
+        playbook=state.playbook,
+        step=step.path,
+        verb=spec.action,
+        target=prepared.target,
+        inputs=prepared.inputs,
+        hold=_hold(spec.hold),
+        guard=_guard(spec.guard),
+        timeout=spec.timeout,
+        mode=mode,
+        requested=at,
+    )
+
+
+def release_effect(state: RunState, path: str, timeout: int, mode: Mode, at: int) -> Effect:
+    """The effect that gives up what the run holds through a step."""
+    held = state.step(path)
+    return contracts.Effect(
+        id=digest("release", held.effect_id),
+        operation="release",
+        run_id=state.run_id,
+        alert_id=state.alert_id,
+        playbook=state.playbook,
+        step=path,
+        verb=held.verb,
+        target=held.target,
+        timeout=timeout,
+        mode=mode,
+        requested=at,
+    )
+
+
+def _hold(hold: model.Hold | None) -> contracts.Hold | None:
+    if hold is None:
+        return None
+    return contracts.Hold(
+        ttl=hold.ttl,
+        max=hold.ttl if hold.max is None else hold.max,
+        extend_on_repeat=hold.extend_on_repeat,
+        on_expiry=hold.on_expiry,
+    )
+
+
+def _guard(guard: model.Guard) -> contracts.Guard:
+    rate = guard.rate
+    return contracts.Guard(
+        never=guard.never,
+        rate=None
+        if rate is None
+        else contracts.Rate(max=rate.max, per=rate.per, exceed=rate.exceed),
+    )
+
+
+def retry_delay(retry: model.Retry, effect: str, attempt: int, failure: Failure) -> int:
+    """Ms to wait after failed attempt number `attempt`; never less than the product asked for.
+
+    Jitter takes off up to half, by a number that the effect and attempt determine, so that a
+    replay waits exactly as long.
+    """
+    growth = 2 ** (attempt - 1) if retry.backoff == "exponential" else 1
+    delay = min(retry.initial * growth, max(retry.cap, retry.initial))
+    if retry.jitter:
+        fraction = int(digest("jitter", effect, attempt)[:8], 16) / 0xFFFFFFFF
+        delay -= int(delay / 2 * fraction)
+    return max(delay, failure.retry_after or 0, 1)

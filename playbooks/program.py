@@ -1,0 +1,140 @@
+"""A playbook ready to run: expressions compiled, verbs resolved (see building.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from playbooks import model
+from responders.base import Action, EntityKind, Idempotence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jinja2 import Template
+
+    from tocsin.expressions import Expression
+
+#: What expressions of a run may name.
+RUN_NAMES = ("alert", "vars", "steps", "run")
+RUN_FIELDS = ("id", "started", "playbook", "version")
+#: What `steps.<id>` of an action holds; a `parallel` has its branches and these without `output`.
+ACTION_FIELDS = ("status", "output", "reason", "attempts", "failure")
+STEP_FIELDS = ("status", "reason")
+#: Inputs that the engine itself fills in for actions on the case (reports).
+CASE_INPUTS = ("run", "alert")
+
+
+@dataclass(frozen=True, slots=True)
+class ActionStep:
+    """An action ready to run; `action` is None where no connector serves the verb.
+
+    `inputs` is a JSON tree whose leaves may be Expressions; `path` is the step's id, for a
+    branch of a parallel "parallel.branch".
+    """
+
+    path: str
+    condition: Expression | None
+    spec: model.Act
+    inputs: Mapping[str, Any]
+    action: Action | None
+    on_error: str = "stop"
+    always: bool = False
+
+    @property
+    def retry(self) -> model.Retry:
+        """The step's retry, or the default; only what cannot double where nothing protects it."""
+        if self.spec.retry is not None:
+            return self.spec.retry
+        if self.action is not None and self.action.idempotence is Idempotence.NONE:
+            return model.Retry(on=("rate_limited",))
+        return model.Retry()
+
+
+@dataclass(frozen=True, slots=True)
+class LetStep:
+    """Values for later steps."""
+
+    path: str
+    condition: Expression | None
+    values: Mapping[str, Expression]
+    on_error: str = "stop"
+    always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelStep:
+    """Actions at the same time."""
+
+    path: str
+    condition: Expression | None
+    branches: tuple[ActionStep, ...]
+    join: model.Join
+    on_error: str = "stop"
+    always: bool = False
+
+    @property
+    def needed(self) -> int | None:
+        """How many branches must succeed; None if none may fail."""
+        return 1 if self.join.any else self.join.min_success
+
+
+@dataclass(frozen=True, slots=True)
+class StopStep:
+    """The end of the run, on purpose."""
+
+    path: str
+    condition: Expression | None
+    reason: Template
+    on_error: str = "stop"
+    always: bool = False
+
+
+Step = ActionStep | LetStep | ParallelStep | StopStep
+
+
+@dataclass(frozen=True, slots=True)
+class Playbook:
+    """A playbook ready to run; `source` is its canonical form, `origin` its file."""
+
+    document: model.PlaybookDocument
+    source: dict[str, Any]
+    hash: str
+    when: Expression
+    key: Expression | None
+    vars: Mapping[str, Expression]
+    steps: tuple[Step, ...]
+    origin: str = ""
+    by_path: Mapping[str, ActionStep] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return self.document.metadata.id
+
+    @property
+    def version(self) -> int:
+        return self.document.metadata.version
+
+    @property
+    def attaches(self) -> bool:
+        """Whether a run notes further alerts; otherwise they are dropped."""
+        dedup = self.document.trigger.dedup
+        return dedup is None or dedup.on_duplicate == "attach"
+
+    @property
+    def main(self) -> tuple[Step, ...]:
+        """The steps in order, without those that run at the end whatever happens."""
+        return tuple(step for step in self.steps if not step.always)
+
+    @property
+    def always(self) -> tuple[Step, ...]:
+        """The steps that run at the end whatever happens."""
+        return tuple(step for step in self.steps if step.always)
+
+
+def supplied_inputs(action: Action) -> Iterator[str]:
+    """Inputs that the engine supplies: for actions on the case, the case, run and alert."""
+    if action.entity is EntityKind.CASE:
+        for name in (action.target, *CASE_INPUTS):
+            if name in action.inputs.model_fields:
+                yield name

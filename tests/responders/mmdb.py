@@ -1,0 +1,52 @@
+"""A MaxMind DB of one record for the upper half of IPv4 (MaxMind DB format 2.0), made by hand."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+_MARKER = b"\xab\xcd\xefMaxMind.com"
+
+
+def database(record: dict[str, Any]) -> bytes:
+    """Addresses from 128.0.0.0 on have `record`, others none."""
+    node_count = 1
+    empty, data = node_count, node_count + 16
+    tree = empty.to_bytes(3) + data.to_bytes(3)
+    metadata = {
+        "binary_format_major_version": 2,
+        "binary_format_minor_version": 0,
+        "build_epoch": 1_774_000_000,
+        "database_type": "Test",
+        "description": {},
+        "ip_version": 4,
+        "languages": [],
+        "node_count": node_count,
+        "record_size": 24,
+    }
+    return tree + bytes(16) + _field(record) + _MARKER + _field(metadata)
+
+
+def _field(value: Any) -> bytes:
+    match value:
+        case str():
+            data = value.encode()
+            return _control(2, len(data)) + data
+        case float():
+            return _control(3, 8) + struct.pack(">d", value)
+        case int():
+            data = value.to_bytes((value.bit_length() + 7) // 8)
+            return _control(6, len(data)) + data
+        case list():
+            return _control(11, len(value)) + b"".join(map(_field, value))
+        case dict():
+            pairs = (_field(key) + _field(each) for key, each in value.items())
+            return _control(7, len(value)) + b"".join(pairs)
+    raise TypeError(type(value))
+
+
+def _control(kind: int, size: int) -> bytes:
+    head, tail = (size, b"") if size < 29 else (29, bytes([size - 29]))
+    if kind > 7:
+        return bytes([head, kind - 7]) + tail
+    return bytes([kind << 5 | head]) + tail
