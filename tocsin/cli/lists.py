@@ -1,0 +1,235 @@
+"""`tocsin alerts | runs | leases | audit`: what the store holds."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+from pydantic import ValidationError
+
+from tocsin import audit as chain
+from tocsin.cli.control import perform
+from tocsin.cli.operations import RELEASE, Release
+from tocsin.cli.options import config_option, json_option, limit_option
+from tocsin.cli.output import json_lines, table
+from tocsin.cli.topics import build_log, log_file, values
+from tocsin.clock import SystemClock, iso
+from tocsin.config import load
+from tocsin.contracts import AuditEntry, Topics
+from tocsin.errors import ConfigError, LogUnavailable, StoreUnavailable
+from tocsin.index import FILE_NAME, build_store
+from tocsin.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from tocsin.config import Settings
+    from tocsin.index import Store
+
+    Row = Callable[[dict[str, Any]], Sequence[object]]
+
+
+def stored(config: Path | None, kind: str, limit: int) -> list[dict[str, Any]]:
+    """The newest documents of a kind from the configured store."""
+
+    async def read(store: Store) -> list[dict[str, Any]]:
+        return await store.list(kind, limit=limit)
+
+    return _read(load(config), read)
+
+
+def one_stored(config: Path | None, kind: str, id: str) -> list[dict[str, Any]]:
+    """The document with exactly this id, if there is one."""
+
+    async def read(store: Store) -> list[dict[str, Any]]:
+        found = await store.get(kind, id)
+        return [] if found is None else [found]
+
+    return _read(load(config), read)
+
+
+def _read(
+    settings: Settings, read: Callable[[Store], Awaitable[list[dict[str, Any]]]]
+) -> list[dict[str, Any]]:
+    """Raises StoreUnavailable where there is no embedded store yet: looking must not make one."""
+    if settings.store.backend == "sqlite" and not (settings.data_dir / FILE_NAME).exists():
+        raise StoreUnavailable(
+            f"there is no store in {settings.data_dir}: the first `tocsin run` makes it. Is this "
+            "the right directory, and --config given?"
+        )
+
+    async def work() -> list[dict[str, Any]]:
+        store = build_store(settings.store, settings.data_dir, SystemClock())
+        await store.start()
+        try:
+            return await read(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(work())
+
+
+def show(
+    rows: list[dict[str, Any]], as_json: bool, title: str, columns: Sequence[str], row: Row
+) -> None:
+    """Print documents as a table or as JSON lines."""
+    if as_json:
+        json_lines(rows)
+    else:
+        table(title, columns, (row(document) for document in rows))
+
+
+def _whoami() -> str:
+    """The name of this user, or nothing where the system knows none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
+@click.group()
+def alerts() -> None:
+    """Alerts and what they say."""
+
+
+@alerts.command("list")
+@config_option
+@limit_option
+@json_option
+def list_alerts(config: Path | None, limit: int, as_json: bool) -> None:
+    """The newest alerts."""
+
+    def row(a: dict[str, Any]) -> Sequence[object]:
+        about = a["tocsin"]["alert"]
+        return (
+            about["id"][:12],
+            a["event"]["severity"],
+            about["first_seen"],
+            about["last_seen"],
+            about["count"],
+            a["message"],
+        )
+
+    columns = ("id", "severity", "first seen", "last seen", "count", "what")
+    show(stored(config, "alerts", limit), as_json, "Alerts", columns, row)
+
+
+@click.group()
+def runs() -> None:
+    """Runs of playbooks."""
+
+
+@runs.command("list")
+@config_option
+@limit_option
+@json_option
+def list_runs(config: Path | None, limit: int, as_json: bool) -> None:
+    """What happened in runs, newest first."""
+
+    def row(e: dict[str, Any]) -> Sequence[object]:
+        data = e.get("data", {})
+        what = data.get("outcome") or data.get("target") or data.get("playbook") or ""
+        return (iso(e["at"]), e["run_id"][:12], e["kind"], e.get("step", ""), what)
+
+    columns = ("at", "run", "what", "step", "detail")
+    show(stored(config, "runs", limit), as_json, "Runs", columns, row)
+
+
+@click.group()
+def leases() -> None:
+    """Containments that are in force, and that were."""
+
+
+@leases.command("list")
+@config_option
+@limit_option
+@json_option
+def list_leases(config: Path | None, limit: int, as_json: bool) -> None:
+    """Leases, newest first."""
+
+    def row(lease: dict[str, Any]) -> Sequence[object]:
+        return (
+            lease["state"],
+            lease["verb"],
+            lease["target"],
+            ", ".join(h["run_id"][:12] for h in lease["holders"]),
+            iso(lease["expires"]),
+        )
+
+    columns = ("state", "verb", "target", "held by", "until")
+    show(stored(config, "leases", limit), as_json, "Leases", columns, row)
+
+
+@leases.command()
+@config_option
+@click.argument("verb")
+@click.argument("target")
+@click.option("--by", default=_whoami, metavar="NAME", help="Who asks; for the audit.")
+@click.option("--unlisted", is_flag=True, help="Ask even if the store lists no such lease.")
+def release(config: Path | None, verb: str, target: str, by: str, unlisted: bool) -> None:
+    """End a containment now, for every run that holds it.
+
+    With the embedded log a running `tocsin run` does it for this command.
+    """
+    if not by.strip():
+        raise ConfigError("say who asks with --by NAME: the audit keeps it")
+    try:
+        asked = Release(verb=verb, target=target, by=by.strip(), unlisted=unlisted)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ConfigError(f"{first['loc'][0]}: {first['msg']}") from None
+    told, running = perform(settings := load(config), RELEASE, asked)
+    if told["warning"]:
+        click.echo(printable(told["warning"]), err=True)
+    when = "`tocsin leases list` shows when it is undone"
+    if not running and settings.log.backend == "sqlite":
+        when = "nothing is running: it is undone when `tocsin run` starts"
+    click.echo(printable(f"asked to end {told['verb']} on {told['target']}; {when}"))
+
+
+@click.group()
+def audit() -> None:
+    """The hash chain of decisions and effects."""
+
+
+@audit.command()
+@config_option
+@json_option
+def verify(config: Path | None, as_json: bool) -> None:
+    """Verify the chain in the log; exit code 1 if an entry was altered, removed or inserted."""
+
+    report = chain.verify(asyncio.run(_entries(load(config))))
+    if as_json:
+        json_lines(asdict(found) for found in report.chains)
+    else:
+        columns = ("chain", "entries", "duplicates", "verdict")
+        rows = ((c.chain, c.entries, c.duplicates, c.broken or "holds") for c in report.chains)
+        table("Audit", columns, rows)
+    sys.exit(0 if report.ok else 1)
+
+
+async def _entries(settings: Settings) -> list[AuditEntry]:
+    path = log_file(settings)
+    if path is not None and not path.exists():
+        raise LogUnavailable(f"there is no log {path}: the first `tocsin run` makes it")
+    log = build_log(settings, SystemClock())
+    await log.start()
+    try:
+        return [_entry(value) async for value in values(log, Topics.AUDIT)]
+    finally:
+        await log.close()
+
+
+def _entry(value: bytes) -> AuditEntry:
+    """What is no entry at all becomes one that cannot verify, and so is named."""
+    try:
+        return AuditEntry.decode(value)
+    except ValueError:
+        return AuditEntry(
+            chain="(unreadable)", seq=-1, at=0, kind="", body={}, previous="", hash=""
+        )

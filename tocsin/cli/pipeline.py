@@ -1,0 +1,218 @@
+"""Wiring: from a configuration to running stages. The only place that knows all packages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Protocol, Self
+
+from detect.alerts import AlertStage
+from detect.correlate import CorrelateStage
+from detect.match import MatchStage
+from ingest.normalize import NormalizeStage
+from ingest.sources.file import FileSource
+from playbooks.act import ActWorker
+from playbooks.decide import DecideStage
+from playbooks.trigger import TriggerStage
+from tocsin.cli.loading import load_content
+from tocsin.cli.retention import Retention
+from tocsin.cli.settling import settled
+from tocsin.cli.topics import all_topics, build_log
+from tocsin.clock import Clock, SystemClock
+from tocsin.console.app import Console, allowed_hosts
+from tocsin.contracts import Topics
+from tocsin.errors import ConfigError, StoreError
+from tocsin.index import IndexSink, build_store
+from tocsin.log.sqlite import SqliteLog
+from tocsin.metrics import Metrics
+from tocsin.runtime import SinkRunner, StageRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from starlette.applications import Starlette
+
+    from tocsin.config import Settings
+    from tocsin.console.control import Control
+    from tocsin.stage import Stage
+
+logger = logging.getLogger(__name__)
+
+#: The stages of `--stages`, in the order of the path.
+STAGES = ("collect", "normalize", "match", "correlate", "alert", "decide", "act", "index")
+
+#: What the index stage stores.
+INDEXED = (Topics.EVENTS, Topics.ALERTS, Topics.RUNS, Topics.AUDIT, Topics.DEAD_LETTERS)
+
+
+class Worker(Protocol):
+    """Something that runs until it is told to stop."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def run(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class Pipeline:
+    """The stages of one process over one log, from start to stop.
+
+    Use as `async with`: entering makes the topics and opens the store, leaving closes both.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        stages: Sequence[str] = STAGES,
+        clock: Clock | None = None,
+        members: int = 1,
+    ) -> None:
+        """Loads all content; raises ConfigError or ContentErrors before anything is opened.
+
+        `members` is how many members of each stage's group run in this process.
+        """
+        if unknown := [stage for stage in stages if stage not in STAGES]:
+            raise ConfigError(f"no stage {', '.join(unknown)}; stages are {', '.join(STAGES)}")
+        self.settings = settings
+        self.stages = tuple(stages)
+        self._members = members
+        self.clock = clock or SystemClock()
+        self.metrics = Metrics()
+        self.content = load_content(settings)
+        self.log = build_log(settings, self.clock)
+        self.store = build_store(settings.store, settings.data_dir, self.clock)
+        self.workers: list[Worker] = []
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.log.start()
+            await self.log.create(all_topics(self.settings))
+            await self.store.start()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        self.workers = list(self._workers())
+        if isinstance(self.log, SqliteLog):
+            self.workers.append(Retention(self.log, self._groups(), self.clock))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.store.close()
+        await self.log.close()
+        for connector in self.content.connectors.values():
+            await connector.close()
+
+    async def run(self) -> None:
+        """Run all stages until `stop`; a stage that fails on a defect ends them all."""
+        if "index" in self.stages:
+            await self._set_up_store()
+        async with asyncio.TaskGroup() as group:
+            for worker in self.workers:
+                group.create_task(worker.run(), name=worker.name)
+
+    def stop(self) -> None:
+        """Let every stage finish what it is at."""
+        for worker in self.workers:
+            worker.stop()
+
+    def down(self) -> list[str]:
+        """The stages that cannot work just now, each with its reason."""
+        return [f"{w.name} ({reason})" for w in self.workers if (reason := getattr(w, "down", ""))]
+
+    async def settle(self, timeout: float) -> bool:
+        """Wait until every record has been processed and nothing follows; False on time-out.
+
+        A source is waited for until it has read what there is.
+        """
+        deadline = time.monotonic() + timeout
+        while await settled(self.log, self._groups(), deadline - time.monotonic()):
+            if all(getattr(worker, "idle", True) for worker in self.workers):
+                return True
+        return False
+
+    def _groups(self) -> dict[str, str]:
+        """The topic of each group that this process is a member of."""
+        return {w.name: topic for w in self.workers if (topic := getattr(w, "topic", ""))}
+
+    def status_app(self, control: Control | None = None) -> Starlette:
+        """The status page of this process; with `control` it also takes what people ask."""
+        settings = self.settings
+        console = Console(self.store, self.metrics, settings.response.mode, self.down, self.clock)
+        return console.app(allowed_hosts(settings.console.host), control)
+
+    async def _set_up_store(self) -> None:
+        """Install the store's templates; a store that cannot be set up now is so later.
+
+        Detection and containment do not need it, so they do not wait for it.
+        """
+        try:
+            await self.store.setup()
+        except StoreError as error:
+            logger.warning("%s; documents wait in the log until they can be stored", error)
+
+    def _workers(self) -> Iterator[Worker]:
+        wanted = set(self.stages)
+        if "collect" in wanted:
+            yield from (FileSource(s, self.log, self.clock) for s in self.settings.sources)
+        for _ in range(self._members):
+            for stage in self._pure_stages(wanted):
+                yield self._runner(stage)
+            if "act" in wanted:
+                yield self._act()
+        if "index" in wanted:
+            for topic in INDEXED:
+                sink = IndexSink(topic, self.store, self.clock)
+                yield SinkRunner(sink, self.log, clock=self.clock, metrics=self.metrics)
+
+    def _pure_stages(self, wanted: set[str]) -> Iterator[Stage]:
+        content, lateness = self.content, self.settings.lateness
+        if "normalize" in wanted:
+            yield NormalizeStage()
+        if "match" in wanted:
+            yield MatchStage(content.rules)
+        if "correlate" in wanted:
+            yield CorrelateStage(content.rules.correlations, lateness=lateness)
+        if "alert" in wanted:
+            yield AlertStage(lateness=lateness, correlations=content.rules.correlations)
+        if "decide" in wanted:
+            yield TriggerStage(content.playbooks)
+            yield DecideStage(
+                content.playbooks, self.settings.response.mode, actions=content.actions
+            )
+
+    def _runner(self, stage: Stage) -> Worker:
+        """Keyed windows and alerts live in Faust tables on Kafka; the rest runs on the log."""
+        settings = self.settings
+        if settings.log.backend == "kafka" and stage.name in ("correlate", "alert"):
+            from tocsin.log.faust_tables import FaustStage
+
+            return FaustStage(
+                stage,
+                settings.log,
+                clock=self.clock,
+                metrics=self.metrics,
+                data_dir=settings.data_dir / "faust",
+            )
+        return StageRunner(
+            stage,
+            self.log,
+            clock=self.clock,
+            metrics=self.metrics,
+            batch_size=settings.batch_size,
+        )
+
+    def _act(self) -> Worker:
+        response = self.settings.response
+        return ActWorker(
+            self.log,
+            self.content.connectors,
+            bindings=self.content.bindings,
+            guards=self.content.guards.current,
+            clock=self.clock,
+            metrics=self.metrics,
+            mode=response.mode,
+        )
