@@ -1,0 +1,1 @@
+"""Real servers and networks for tests on one Linux machine, without containers."""

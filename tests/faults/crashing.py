@@ -1,0 +1,62 @@
+"""Running Tocsin as processes that are killed in the middle, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from tests.flow.world import Outcome, outcome
+from tocsin.cli.topics import all_topics, build_log
+from tocsin.clock import SystemClock
+from tocsin.config import load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tocsin.log.base import Outgoing
+
+#: Disturbed runs of the matrix; the full matrix has 30.
+RUNS = int(os.environ.get("TOCSIN_CRASH_RUNS", "3"))
+
+
+async def worker(config: Path, *arguments: str) -> asyncio.subprocess.Process:
+    """Start `tocsin run` in a process of its own; what it says goes to a file beside the config."""
+    log = (config.parent / f"worker-{len(list(config.parent.glob('worker-*')))}.log").open("wb")
+    with log:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tocsin.cli", "run", "-c", str(config), *arguments,
+            stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+
+
+async def kill(process: asyncio.subprocess.Process) -> None:
+    """kill -9, if it has not ended by itself, and wait for its end."""
+    if process.returncode is None:
+        process.send_signal(signal.SIGKILL)
+    await process.wait()
+
+
+async def feed(config: Path, records: Sequence[Outgoing]) -> None:
+    """Create the topics and append, as a source would have done before the pipeline starts."""
+    settings = load(config)
+    log = build_log(settings, SystemClock())
+    await log.start()
+    try:
+        await log.create(all_topics(settings))
+        await log.append(records)
+    finally:
+        await log.close()
+
+
+async def read_outcome(config: Path) -> Outcome:
+    """What the log holds in the end."""
+    log = build_log(load(config), SystemClock())
+    await log.start()
+    try:
+        return await outcome(log)
+    finally:
+        await log.close()

@@ -1,0 +1,161 @@
+"""kill -9 of random stages at random moments, on real Kafka: the outcome is an undisturbed run's.
+
+TOCSIN_CRASH_RUNS sets how many disturbed runs there are (the full matrix has 30).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from dev.servers import kafka
+from tests.faults.crashing import RUNS, feed, kill, read_outcome, worker
+from tests.flow.world import Outcome, configure, story_records
+from tests.live.processes import GROUPS, PROCESSES, workers
+from tests.playbooks.counting_target import CountingTarget, counting_target
+from tocsin.cli.settling import settled
+from tocsin.cli.topics import build_log
+from tocsin.clock import SystemClock
+from tocsin.config import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from dev.servers import KafkaServer
+
+pytestmark = pytest.mark.live
+
+NOISE = 20
+
+#: The groups of each process; any of them is killed.
+OF_PROCESS = {
+    "normalize,match": ("normalize", "match"),
+    "correlate,alert": ("correlate", "alert"),
+    "decide,act": ("trigger", "decide", "act"),
+    "index": ("index-events", "index-dead-letters"),
+}
+
+PARTITIONS = 4
+
+#: Longer than a recovered table needs until its first tick.
+QUIET_SECONDS = 5.0
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    with kafka(tmp_path_factory.mktemp("kafka")) as server:
+        yield server
+
+
+class Membership:
+    """Who is a member of the groups: a killed member stays one until its session times out."""
+
+    def __init__(self, bootstrap: str, prefix: str) -> None:
+        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._prefix = prefix
+        self._dead: set[str] = set()
+
+    def _members(self, groups: Iterable[str]) -> Iterator[tuple[str, set[str], int]]:
+        """Per group: its state, the ids of its members, how many partitions they own."""
+        for group in groups:
+            found = self._described(f"{self._prefix}.{group}")
+            ids = {member.member_id for member in found.members}
+            owned = sum(len(member.assignment.topic_partitions) for member in found.members)
+            yield found.state.name, ids, owned
+
+    def _described(self, group: str) -> Any:
+        """A broker that has just started does not know its groups yet."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                asked = self._admin.describe_consumer_groups([group])
+                return asked[group].result(timeout=10)
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+
+    def bury(self, stages: str) -> None:
+        """All members of the groups of a process that was just killed are dead."""
+        for _, ids, _ in self._members(OF_PROCESS[stages]):
+            self._dead |= ids
+
+    def wait_until_taken_over(self) -> None:
+        """Until the living own all partitions of all groups."""
+        deadline = time.monotonic() + 90
+        while waiting := [
+            group
+            for group, (state, ids, owned) in zip(GROUPS, self._members(GROUPS), strict=True)
+            if state != "STABLE" or ids & self._dead or owned < PARTITIONS
+        ]:
+            assert time.monotonic() < deadline, f"not whole again: {waiting}"
+            time.sleep(0.5)
+
+
+async def play(
+    directory: Path, broker: KafkaServer, name: str, rng: random.Random | None
+) -> tuple[Outcome, CountingTarget]:
+    """Run the story once; `rng` decides who is killed and when, None disturbs nothing."""
+    async with counting_target() as target:
+        config = configure(
+            directory,
+            target.url,
+            log={
+                "backend": "kafka",
+                "bootstrap_servers": broker.bootstrap,
+                "prefix": f"{name}.",
+                "table_replicas": 0,
+            },
+        )
+        await feed(config, story_records(noise=NOISE))
+        async with workers(config) as running:
+            membership = Membership(broker.bootstrap, name)
+            for _ in range(rng.randint(1, 3) if rng else 0):
+                assert rng is not None
+                victim = rng.choice(PROCESSES)
+                ended = asyncio.create_task(running[victim].wait())
+                await asyncio.wait({ended}, timeout=rng.uniform(2.0, 12.0))
+                await kill(running[victim])
+                await asyncio.to_thread(membership.bury, victim)
+                running[victim] = await worker(config, "--stages", victim)
+            await asyncio.to_thread(membership.wait_until_taken_over)
+            await _finished(config)
+        return await read_outcome(config), target
+
+
+async def _finished(config: Path) -> None:
+    log = build_log(load(config), SystemClock())
+    await log.start()
+    try:
+        assert await settled(log, GROUPS, 120, quiet=QUIET_SECONDS)
+    finally:
+        await log.close()
+
+
+@pytest.fixture(scope="module")
+def reference(
+    tmp_path_factory: pytest.TempPathFactory, broker: KafkaServer
+) -> tuple[Outcome, CountingTarget]:
+    return asyncio.run(play(tmp_path_factory.mktemp("reference"), broker, "reference", None))
+
+
+@pytest.mark.parametrize("seed", range(RUNS))
+async def test_kill_9_on_kafka(
+    seed: int, tmp_path: Path, broker: KafkaServer, reference: tuple[Outcome, CountingTarget]
+) -> None:
+    expected, undisturbed = reference
+    rng = random.Random(1000 + seed)  # noqa: S311  (a seed, not a secret)
+    found, target = await play(tmp_path, broker, f"seed{seed}", rng)
+    assert expected.alerts
+    assert undisturbed.held
+    assert found.alerts == expected.alerts
+    assert found.effects == expected.effects
+    assert found == expected
+    assert {a for a, n in target.held.items() if n} == {a for a, n in undisturbed.held.items() if n}
+    assert max(target.held.values()) == 1, "an effect happened twice"

@@ -1,0 +1,84 @@
+"""Faust beside everything else of a worker: no open ports, several stages in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from tests.contracts.log.kafka_harness import shared_broker
+from tests.live.counting import THRESHOLD, CountingStage, settings
+from tocsin.clock import SystemClock
+from tocsin.log.base import Outgoing, Topic
+from tocsin.log.faust_tables import FaustStage
+from tocsin.log.kafka import KafkaLog
+from tocsin.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(200)]
+
+LISTENING = "0A"
+PATIENCE = 60.0
+
+
+class Second(CountingStage):
+    """Another group on what the first one sends."""
+
+    name = "second"
+    topic = "out"
+
+
+def listening() -> Iterator[str]:
+    """Local addresses that this process listens on, as /proc shows them (hexadecimal)."""
+    sockets = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            sockets.add(os.readlink(entry))
+        except OSError:
+            continue  # the listing's own descriptor is closed by now
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTENING and f"socket:[{fields[9]}]" in sockets:
+                yield fields[1]
+
+
+async def test_stages_share_a_process_and_open_no_port(tmp_path: Path) -> None:
+    log_settings = settings(shared_broker().bootstrap, f"{uuid4().hex[:8]}.")
+    log = KafkaLog(log_settings, client_id="test")
+    await log.start()
+    await log.create([Topic(name) for name in ("in", "out", "dead-letters")])
+    metrics = Metrics()
+    stages = [
+        FaustStage(stage, log_settings, clock=SystemClock(), metrics=metrics, data_dir=tmp_path)
+        for stage in (CountingStage(), Second())
+    ]
+    running = [asyncio.create_task(stage.run()) for stage in stages]
+    try:
+        await log.append(
+            [
+                Outgoing("in", b"id-%d" % n, key=b"k%d" % key)
+                for n in range(THRESHOLD)
+                for key in range(40)
+            ]
+        )
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                if metrics.account("second").received >= 40:
+                    break
+                await asyncio.sleep(0.2)  # accounts tell nobody that they grew
+        assert list(listening()) == []
+    finally:
+        for stage in stages:
+            stage.stop()
+        await asyncio.gather(*running)
+        await log.close()
+    assert metrics.account("count").received == THRESHOLD * 40
+    assert metrics.account("second").received == 40
+    assert metrics.account("count").balanced
