@@ -149,8 +149,20 @@ async def take_away(broker: KafkaServer, how: str) -> None:
 
 async def finish(config: Path) -> Outcome:
     async with opened(config) as log:
-        assert await settled(log, GROUPS, 180, quiet=QUIET_SECONDS), words(config)
+        if not await settled(log, GROUPS, 180, quiet=QUIET_SECONDS):
+            pytest.fail(f"not settled, behind by {await behind(log)}\n{words(config)}")
     return await read_outcome(config)
+
+
+async def behind(log: Log) -> dict[str, dict[int, int]]:
+    """How many offsets each group has not committed, by partition; none if all is done."""
+    lags = {}
+    for group, topic in GROUPS.items():
+        end, done = await log.end_offsets(topic), await log.committed(group, topic)
+        lag = {at.partition: end[at] - done[at] for at in end if done[at] < end[at]}
+        if lag:
+            lags[group] = lag
+    return lags
 
 
 def words(config: Path) -> str:

@@ -13,13 +13,18 @@ import pytest
 from tests.contracts.log.kafka_harness import shared_broker
 from tests.live.counting import THRESHOLD, CountingStage, settings
 from tocsin.clock import SystemClock
+from tocsin.errors import LogUnavailable
+from tocsin.log import faust_group
 from tocsin.log.base import Outgoing, Topic
-from tocsin.log.faust_tables import FaustStage
+from tocsin.log.faust_group import FaustSubscription
+from tocsin.log.faust_tables import FaustLog, FaustStage
 from tocsin.log.kafka import KafkaLog
 from tocsin.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tocsin.log.base import Record, Subscription
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(200)]
 
@@ -82,3 +87,38 @@ async def test_stages_share_a_process_and_open_no_port(tmp_path: Path) -> None:
     assert metrics.account("count").received == THRESHOLD * 40
     assert metrics.account("second").received == 40
     assert metrics.account("count").balanced
+
+
+async def first(subscription: Subscription) -> list[Record]:
+    """The first records that come."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if polled := await subscription.poll(10, 0.5):
+                return [record for records in polled.values() for record in records]
+
+
+async def test_a_recovery_that_never_ends_ends_the_subscription(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Faust that waits for ever must not look like a topic without records."""
+
+    async def lost(self: FaustSubscription) -> None:
+        """What Faust would say is lost on the way."""
+
+    monkeypatch.setattr(faust_group, "RECOVERY_PATIENCE", 2.0)
+    monkeypatch.setattr(FaustSubscription, "_recovered", lost)
+    log_settings = settings(shared_broker().bootstrap, f"{uuid4().hex[:8]}.")
+    log = FaustLog(log_settings, client_id="test", data_dir=tmp_path)
+    await log.start()
+    try:
+        await log.create([Topic("in")])
+        await log.append([Outgoing("in", b"id", key=b"k")])
+        subscription = await log.subscribe("stuck", "in", stateful=True)
+        with pytest.raises(LogUnavailable, match="has not taken over its partitions"):
+            await first(subscription)
+        monkeypatch.undo()
+        await subscription.close()
+        subscription = await log.subscribe("stuck", "in", stateful=True)
+        assert [record.value for record in await first(subscription)] == [b"id"]
+    finally:
+        await log.close()

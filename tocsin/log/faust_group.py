@@ -36,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 #: Events collected and not yet polled, before the agent waits.
 MAX_PENDING = 4_000
+#: Longest that Faust may take over partitions without reading anything of their changelog,
+#: seconds. Its recovery waits without end for a record that a broken connection took along (seen
+#: after a broker was frozen for a minute); a new app starts from what was committed.
+RECOVERY_PATIENCE = 20.0
 #: Longest that stopping an app may take, seconds.
 STOP_PATIENCE = 15.0
 #: The table; its changelog is `<group>-state-changelog`.
@@ -119,6 +123,8 @@ class FaustSubscription:
         self._completing = asyncio.Lock()
         self._broken: LogError | None = None
         self._heard = 0.0
+        self._settled = False
+        self._recovery: tuple[float, int] = (0.0, 0)
         self._running: asyncio.Task[None] | None = None
         self._define()
 
@@ -135,6 +141,7 @@ class FaustSubscription:
     def start(self) -> None:
         """Start the app; partitions come when the table is recovered."""
         self._heard = asyncio.get_running_loop().time()
+        self._recovery = (self._heard, 0)
         self._running = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -188,6 +195,8 @@ class FaustSubscription:
 
     async def _revoked(self, *_: Any, **__: Any) -> None:
         """Faust is about to rebalance: let the work in hand end, then forget everything."""
+        self._settled = False
+        self._recovery = (asyncio.get_running_loop().time(), 0)
         self._pending.clear()
         lost = self.assignment
         if lost:
@@ -203,6 +212,8 @@ class FaustSubscription:
         """Partitions are assigned and not recovered yet: fence whoever had them, mark the end."""
         name = self._log.connection.outer(self._topic)
         mine = sorted(at.partition for at in assigned if at.topic == name)
+        self._settled = not mine
+        self._recovery = (asyncio.get_running_loop().time(), 0)
         barrier = {(self._changelog, partition): [_barrier(partition)] for partition in mine}
         try:
             await self._store.fence(mine)
@@ -242,7 +253,31 @@ class FaustSubscription:
         if self._listener is not None and mine:
             await self._listener.assigned(self.assignment)
         self._heard = asyncio.get_running_loop().time()
+        self._settled = True
         self._changed.set()
+
+    async def _check_recovery(self) -> None:
+        """Partitions are being taken over: raises LogUnavailable if nothing moves any more."""
+        now, read = asyncio.get_running_loop().time(), self._recovered_offsets()
+        if now - self._heard > SILENCE:
+            await self._log.probe()  # without a broker that is what there is to say
+            self._heard = now
+        since, known = self._recovery
+        if read != known:
+            self._recovery = (now, read)
+        elif now - since > RECOVERY_PATIENCE:
+            self._break(
+                LogUnavailable(
+                    f"{self._group}: Faust has not taken over its partitions of {self._topic} for "
+                    f"{now - since:.0f} s; it starts again"
+                )
+            )
+            self._check()
+
+    def _recovered_offsets(self) -> int:
+        """How far the changelogs have been read, all partitions together."""
+        tables: Any = self._app.tables
+        return sum(tables.recovery.active_offsets.values())
 
     def _drop(self) -> None:
         self._assignments += 1
@@ -280,7 +315,9 @@ class FaustSubscription:
             self._check()
             polled = await self._take(max_records)
         loop = asyncio.get_running_loop()
-        if not polled and loop.time() - self._heard > SILENCE:
+        if not self._settled:
+            await self._check_recovery()
+        elif not polled and loop.time() - self._heard > SILENCE:
             polled = await self._overlooked(max_records)
             self._heard = loop.time()
         if assignments != self._assignments:

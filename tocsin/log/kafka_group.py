@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
@@ -43,6 +44,9 @@ logger = logging.getLogger(__name__)
 
 #: How long a rebalance waits for the records in hand to be completed, seconds.
 HANDOVER_PATIENCE = 5.0
+#: Longest that joining a group may take beyond the longest rebalance, seconds: a connection that
+#: broke in the middle of it can leave aiokafka waiting without end.
+JOIN_PATIENCE = REBALANCE_TIMEOUT_MS / 1000 + 15.0
 #: After so long without a record the broker is asked whether it is there, seconds.
 SILENCE = 3.0
 
@@ -119,6 +123,7 @@ class KafkaSubscription:
         self._completing = asyncio.Lock()
         self._broken: LogError | None = None
         self._heard = 0.0
+        self._joining: float | None = 0.0
 
     @property
     def assignment(self) -> frozenset[TopicPartition]:
@@ -127,7 +132,7 @@ class KafkaSubscription:
 
     async def start(self) -> None:
         """Join the group; partitions come with the first polls."""
-        self._heard = asyncio.get_running_loop().time()
+        self._heard = self._joining = asyncio.get_running_loop().time()
         self._consumer = AIOKafkaConsumer(
             **self._connection.options(
                 group_id=self._connection.outer(self._group),
@@ -163,6 +168,7 @@ class KafkaSubscription:
     async def _hand_over(self, revoked: frozenset[KafkaPartition]) -> None:
         """Called before a rebalance; the member keeps its heartbeats and partitions meanwhile."""
         self._ready.clear()
+        self._joining = asyncio.get_running_loop().time()
         await self._stop_taking()
         lost = self._owned
         if lost:
@@ -184,6 +190,7 @@ class KafkaSubscription:
         """Called with the new assignment; heartbeats stand still until this returns."""
         if self._consumer is None:
             return  # closing: the partitions go to another member at once
+        self._joining = None
         self._consumer.pause(*assigned)
         self._assigned = assigned
         self._taking = asyncio.create_task(self._take(assigned))
@@ -242,6 +249,7 @@ class KafkaSubscription:
         until = loop.time() + timeout
         if not await self._settled(timeout):
             await self._check_silence()
+            self._check_joining()
             return {}
         try:
             fetched = await consumer.getmany(
@@ -293,6 +301,15 @@ class KafkaSubscription:
         if loop.time() - self._heard > SILENCE:
             await self._log.probe()
             self._heard = loop.time()
+
+    def _check_joining(self) -> None:
+        """The broker answers; raises LogUnavailable if the group has not for too long."""
+        waited = asyncio.get_running_loop().time() - (self._joining or math.inf)
+        if waited > JOIN_PATIENCE:
+            raise LogUnavailable(
+                f"{self._group}: no partitions of {self._topic} were assigned within "
+                f"{waited:.0f} s; it joins the group anew"
+            )
 
     def state(self, partition: int) -> KeyedState:
         """The keyed state of an owned partition."""
