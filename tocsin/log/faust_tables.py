@@ -30,6 +30,7 @@ from tocsin.log.faust_group import FaustApp, FaustSubscription, changelog_of
 from tocsin.log.kafka import KafkaLog
 from tocsin.log.kafka_client import (
     HEARTBEAT_MS,
+    METADATA_AGE_MS,
     PATIENCE,
     REBALANCE_TIMEOUT_MS,
     SESSION_TIMEOUT_MS,
@@ -109,6 +110,8 @@ class FaustLog(KafkaLog):
             stream_processing_timeout=NEVER,
             broker_rebalance_timeout=REBALANCE_TIMEOUT_MS / 1000,
             consumer_auto_offset_reset="earliest",
+            consumer_metadata_max_age_ms=METADATA_AGE_MS,
+            producer_metadata_max_age_ms=METADATA_AGE_MS,
             stream_recovery_delay=0.0,
             # Work in hand is waited for here (_revoked); Faust would wait without end for
             # acknowledgements that work given up never gets.

@@ -94,11 +94,20 @@ class KafkaLog:
 
     async def create(self, topics: Sequence[Topic]) -> None:
         """Create the topics that do not exist and wait until they can be written."""
-        known = await self._described()
+        known = await self.connection.call("listing topics", self._described)
         missing = [topic for topic in topics if self.connection.outer(topic.name) not in known]
-        if not missing:
-            return
-        new = [self._new_topic(topic) for topic in missing]
+        if missing:
+            await self._create([self._new_topic(topic) for topic in missing])
+        names = {self.connection.outer(topic.name) for topic in topics}
+
+        async def writable() -> None:
+            found = await self._described()
+            if not all(found.get(name) for name in names):
+                raise LeaderNotAvailableError
+
+        await self.connection.call("waiting for the leaders of topics", writable)
+
+    async def _create(self, new: list[NewTopic]) -> None:
         response = await self.connection.call(
             "creating topics", lambda: self._client().create_topics(new)
         )
@@ -107,13 +116,6 @@ class KafkaLog:
             if code and error is not TopicAlreadyExistsError:
                 text = " ".join(str(part) for part in reason if part)
                 raise LogError(f"topic {name} cannot be created: {error.__name__} {text}".rstrip())
-        names = {topic.name for topic in new}
-
-        async def appear() -> None:
-            if not names <= set(await self._described()):
-                raise LeaderNotAvailableError
-
-        await self.connection.call("waiting for new topics", appear)
 
     def _new_topic(self, topic: Topic) -> NewTopic:
         configs = {
@@ -133,8 +135,15 @@ class KafkaLog:
     async def partitions(self, topic: str) -> int:
         """Number of partitions of a topic; raises LogError if it does not exist."""
         if topic not in self._counts:
-            known = await self._described()
             name = self.connection.outer(topic)
+
+            async def led() -> dict[str, int]:
+                known = await self._described()
+                if known.get(name) == 0:
+                    raise LeaderNotAvailableError
+                return known
+
+            known = await self.connection.call(f"looking up topic {topic}", led)
             if name not in known:
                 raise LogError(
                     f"topic {topic} ({name} on Kafka at {self.connection.address}) does not "
@@ -144,14 +153,16 @@ class KafkaLog:
         return self._counts[topic]
 
     async def _described(self) -> dict[str, int]:
-        """Partitions of each topic whose partitions all have a leader, by Kafka's name."""
-        topics = await self.connection.call(
-            "listing topics", lambda: self._client().describe_topics()
-        )
+        """Partitions of each topic by Kafka's name; 0 while not all of them have a leader.
+
+        A broker that comes back knows its topics before it leads them.
+        """
         return {
             topic["topic"]: len(topic["partitions"])
-            for topic in topics
-            if not topic["error_code"] and all(p["leader"] >= 0 for p in topic["partitions"])
+            if all(partition["leader"] >= 0 for partition in topic["partitions"])
+            else 0
+            for topic in await self._client().describe_topics()
+            if not topic["error_code"]
         }
 
     def _client(self) -> AIOKafkaAdminClient:

@@ -33,6 +33,10 @@ REBALANCE_TIMEOUT_MS = 15_000
 #: A request's time-out, ms; joining a group is one request and may take a whole rebalance.
 REQUEST_TIMEOUT_MS = 8_000
 GROUP_REQUEST_TIMEOUT_MS = REBALANCE_TIMEOUT_MS + 5_000
+#: How old a client's picture of the cluster may become, ms. A member that computes an assignment
+#: just when a broker came back, and sees no partition with a leader, gives none to anybody; the
+#: group rebalances when it looks again, with aiokafka's default after five minutes.
+METADATA_AGE_MS = 10_000
 #: Longest that closing a client waits for what is under way, seconds.
 CLOSE_PATIENCE = 3.0
 #: Room that a record's key, headers and framing may take beside its value, bytes.
@@ -87,7 +91,8 @@ class Connection:
 
     def options(self, **more: Any) -> dict[str, Any]:
         """Keyword arguments that every aiokafka client takes, and `more`."""
-        return {"request_timeout_ms": REQUEST_TIMEOUT_MS, **self._options, **more}
+        common = {"request_timeout_ms": REQUEST_TIMEOUT_MS, "metadata_max_age_ms": METADATA_AGE_MS}
+        return {**common, **self._options, **more}
 
     def outer(self, name: str) -> str:
         """The name of a topic or group as Kafka knows it."""
