@@ -10,8 +10,8 @@ import maxminddb
 from pydantic import BaseModel, ConfigDict, Field
 
 from responders.base import Action, ActionClass, Call, EntityKind, Idempotence, Inputs, Manifest
-from responders.files import Watched
 from tocsin.errors import ConnectorError
+from tocsin.files import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

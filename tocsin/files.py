@@ -1,4 +1,4 @@
-"""Local data files that connectors read again when they change."""
+"""Local data files that are read again when they change."""
 
 from __future__ import annotations
 
