@@ -1,0 +1,305 @@
+"""Linux audit records, and joining the records that are one event.
+
+The kernel reports one event (one system call, one login) as several records that share an audit
+id, `msg=audit(seconds.millis:serial)`: SYSCALL, then EXECVE, CWD, PATH …, PROCTITLE. `frame` reads
+one record or the lines of several; `step` is the buffer that collects them, a pure function of its
+state. An event is told apart by source, `node=` and audit id, so that two hosts on one source do
+not mix; it is complete at a record that ends one or stands alone, or after a time-out.
+
+Sources: the record types of linux/audit.h and auditd(8); field names of the audit field dictionary.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ingest.formats import kv
+from ingest.formats.cef import UNPARSED, add
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: How long an event waits for its next record, milliseconds (ausearch waits two seconds).
+TIMEOUT = 2_000
+
+#: Most events that wait at a time in one buffer; beyond it the oldest goes out as it is.
+MAX_OPEN = 4_096
+
+#: Most records of one event; with them it goes out as it is.
+MAX_RECORDS = 256
+
+#: Records that end an event of several.
+LAST = frozenset({"EOE", "PROCTITLE"})
+
+#: Records that belong to an event of several; every other type stands alone.
+PARTS = frozenset(
+    {
+        *("SYSCALL", "EXECVE", "CWD", "PATH", "SOCKADDR", "SOCKETCALL", "FD_PAIR", "IPC", "MMAP"),
+        *("IPC_SET_PERM", "MQ_OPEN", "MQ_SENDRECV", "MQ_NOTIFY", "MQ_GETSETATTR", "CAPSET"),
+        *("BPRM_FCAPS", "OBJ_PID", "TTY", "NETFILTER_CFG", "KERN_MODULE", "BPF", "OPENAT2"),
+        *(
+            "CONFIG_CHANGE",
+            "AVC",
+            "SELINUX_ERR",
+            "SECCOMP",
+            "INTEGRITY_RULE",
+            "URINGOP",
+            "FANOTIFY",
+        ),
+        *("TIME_INJOFFSET", "TIME_ADJNTPVAL", "ANOM_ABEND", "ANOM_PROMISCUOUS", "ANOM_LINK"),
+        *("LOGIN", "FANOTIFY", "APPARMOR", "DM_CTRL", "DM_EVENT", "LANDLOCK_ACCESS", *LAST),
+    }
+)
+
+#: Records that mostly come alone: they wait only if their event is open already.
+_OPTIONAL = frozenset({"SECCOMP", "ANOM_ABEND", "ANOM_PROMISCUOUS"})
+
+_RECORD = re.compile(
+    r"\s?(?:audispd: |audit: )?(?:\[ *\d+\.\d+\] )?(?:node=(?P<node>\S{1,255}) )?"
+    r"type=(?P<type>[\w\[\]]{1,64}) (?:msg=)?"
+    r"audit\((?P<time>\d{1,12}(?:\.\d{1,9})?):(?P<serial>\d{1,20})\): ?",
+    re.ASCII,
+)
+_INNER = re.compile(r"(?:\A|\s)msg='([^']*)'", re.DOTALL)
+_ARGUMENT = re.compile(r'(?:\A|\s)a(\d{1,4})(?:\[(\d{1,4})\])?=("[^"]*"|\S*)', re.ASCII)
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){2,}", re.ASCII)
+_AUDIT_ID = re.compile(r"audit\((\d{1,12}(?:\.\d{1,9})?:\d{1,20})\)", re.ASCII)
+_NODE = re.compile(r"node=(\S{1,255}) ", re.ASCII)
+_TYPE = re.compile(r"type=([\w\[\]]{1,64})", re.ASCII)
+
+#: Fields that the kernel writes as hexadecimal digits where they are no plain text.
+_ENCODED = frozenset(
+    {
+        *("proctitle", "name", "comm", "exe", "cwd", "cmd", "acct", "path", "dir", "key", "data"),
+        *("old", "new", "file", "vm", "grp", "terminal", "unit", "cgroup", "ocomm", "device"),
+    }
+)
+
+#: Kernel messages give the number of a type (linux/audit.h); those of security modules.
+_NUMBERS = {
+    **{"1100": "USER_AUTH", "1101": "USER_ACCT", "1103": "CRED_ACQ", "1104": "CRED_DISP"},
+    **{"1105": "USER_START", "1106": "USER_END", "1112": "USER_LOGIN", "1123": "USER_CMD"},
+    **{"1300": "SYSCALL", "1302": "PATH", "1305": "CONFIG_CHANGE", "1307": "CWD"},
+    **{"1306": "SOCKADDR", "1309": "EXECVE", "1320": "EOE", "1325": "NETFILTER_CFG"},
+    **{"1326": "SECCOMP", "1327": "PROCTITLE", "1400": "AVC", "1130": "SERVICE_START"},
+    **{"1131": "SERVICE_STOP", "1006": "LOGIN", "1701": "ANOM_ABEND", "1334": "BPF"},
+}
+
+
+def frame(text: str) -> dict[str, Any] | None:
+    """The fields of an audit event, None if the first line of `text` is no audit record.
+
+    `text` is one record, or those of one event, a line each. Fields of the record that names the
+    event (SYSCALL, or the only one) and of the text within `msg='…'` stand at the top, decoded
+    where the kernel wrote hexadecimal digits; further `type`, `types` (of all records), `time`
+    (seconds, text), `serial`, `node`; `argv` of EXECVE, `cwd`, `proctitle`, `sockaddr`
+    (`family`, `addr`, `port`, `path`) and `paths`, a list of PATH records. Fields of the other
+    records are added where the name is free; lines that are no record are under `unparsed`.
+    """
+    if _RECORD.match(text) is None:
+        return None
+    fields: dict[str, Any] = {}
+    types: list[str] = []
+    spare: list[dict[str, Any]] = []
+    for line in text.split("\n"):
+        match = _RECORD.match(line)
+        if match is None:
+            if line.strip():
+                add(fields, UNPARSED, line.strip())
+            continue
+        kind = _kind(match["type"])
+        types.append(kind)
+        text = line[match.end() :]
+        body = {"argv": _argv(text)} if kind == "EXECVE" else _body(text)
+        if len(types) == 1:
+            fields |= {"type": kind, "time": match["time"], "serial": match["serial"]}
+            if match["node"]:
+                fields["node"] = match["node"]
+        elif kind == "SYSCALL":
+            fields["type"] = kind
+        _place(fields, spare, kind, body)
+    for body in spare:
+        for name, value in body.items():
+            fields.setdefault(name, value)
+    fields["types"] = types
+    return fields
+
+
+def _kind(text: str) -> str:
+    number = text.removeprefix("UNKNOWN[").removesuffix("]")
+    return _NUMBERS.get(number, text)
+
+
+def _place(
+    fields: dict[str, Any], spare: list[dict[str, Any]], kind: str, body: dict[str, Any]
+) -> None:
+    """Put the fields of one record where `frame` promises them."""
+    if kind == "EXECVE":
+        fields["argv"] = body["argv"]
+    elif kind == "CWD" or kind == "PROCTITLE":
+        spare.append(body)
+    elif kind == "PATH":
+        fields.setdefault("paths", []).append(body)
+    elif kind == "SOCKADDR":
+        fields["sockaddr"] = sockaddr(str(body.get("saddr", ""))) or body
+        fields.setdefault("saddr", body.get("saddr", ""))
+    elif kind == "SYSCALL":
+        fields |= body
+    else:
+        spare.append(body)
+
+
+def _body(text: str) -> dict[str, Any]:
+    """The pairs of a record, those within `msg='…'` and the enriched ones (behind \\x1d) too."""
+    inner = _INNER.search(text)
+    if inner is not None:
+        text = f"{text[: inner.start()]} {inner[1]} {text[inner.end() :]}"
+    plain, _, enriched = text.partition("\x1d")
+    fields = kv.pairs(plain)
+    for name, value in fields.items():
+        if name in _ENCODED and _is_encoded(plain, name, value):
+            fields[name] = _text(value, " " if name == "proctitle" else "")
+    if enriched:
+        for name, value in kv.pairs(enriched).items():
+            fields.setdefault(name, value)
+    return fields
+
+
+def _is_encoded(text: str, name: str, value: object) -> bool:
+    """True for hexadecimal digits that stand without quotes: the kernel quotes plain text."""
+    if not isinstance(value, str) or _HEX.fullmatch(value) is None:
+        return False
+    return f"{name}={value}" in text
+
+
+def _text(digits: str, between: str) -> str:
+    """The text of hexadecimal digits; digits that spell control characters stay as they are."""
+    text = bytes.fromhex(digits).decode("utf-8", "replace").rstrip("\0")
+    text = text.replace("\0", between)
+    return text if text.isprintable() or "\n" in text else digits
+
+
+def _argv(text: str) -> list[str]:
+    """The arguments of an EXECVE record in order, long ones (`a1[0]`, `a1[1]`) joined."""
+    parts = sorted(
+        (int(match[1]), int(match[2] or 0), match[3]) for match in _ARGUMENT.finditer(text)
+    )
+    argv: dict[int, str] = {}
+    for number, _, value in parts:
+        argv[number] = argv.get(number, "") + value.strip('"')
+    encoded = {number for number, _, value in parts if _HEX.fullmatch(value) is not None}
+    return [_text(value, "") if number in encoded else value for number, value in argv.items()]
+
+
+def sockaddr(digits: str) -> dict[str, Any] | None:
+    """`family`, `addr`, `port` or `path` of a `saddr` in hexadecimal digits, None if it is none.
+
+    The layout is struct sockaddr of a little-endian kernel; ports are in network order.
+    """
+    if _HEX.fullmatch(digits) is None:
+        return None
+    data = bytes.fromhex(digits)
+    family = int.from_bytes(data[:2], "little")
+    if family == 2 and len(data) >= 8:
+        address = ".".join(str(number) for number in data[4:8])
+        return {"family": "ipv4", "addr": address, "port": int.from_bytes(data[2:4], "big")}
+    if family == 10 and len(data) >= 24:
+        groups = (data[8 + at : 10 + at].hex() for at in range(0, 16, 2))
+        return {
+            "family": "ipv6",
+            "addr": ":".join(groups),
+            "port": int.from_bytes(data[2:4], "big"),
+        }
+    if family == 1:
+        path = data[2:].lstrip(b"\0").partition(b"\0")[0]
+        return {"family": "unix", "path": path.decode("utf-8", "replace")}
+    return {"family": "netlink"} if family == 16 else None
+
+
+#: (source, node, audit id)
+Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An event whose records are still coming in; `since` is when the last one came, ms."""
+
+    since: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The events that wait, oldest first."""
+
+    waiting: Mapping[Key, Waiting] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The lines of one event, as `frame` reads them when they are joined by line breaks."""
+
+    source: str
+    lines: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The lines as one text."""
+        return "\n".join(self.lines)
+
+
+def step(state: State, line: str, now: int, source: str = "") -> tuple[State, tuple[Joined, ...]]:
+    """Take one line of `source` at `now` (ms): the new state and the events that are complete.
+
+    A line that is no audit record goes out at once and alone. Every line that goes in comes out
+    in exactly one event, at the latest by `expire` or `flush`.
+    """
+    key, kind = _identity(line, source)
+    if key is None:
+        return state, (Joined(source, (line,)),)
+    known = state.waiting.get(key)
+    if known is None and (kind not in PARTS or kind in LAST or kind in _OPTIONAL):
+        return state, (Joined(source, (line,)),)
+    lines = (*(known.lines if known is not None else ()), line)
+    waiting = {name: entry for name, entry in state.waiting.items() if name != key}
+    if kind in LAST or len(lines) >= MAX_RECORDS:
+        return State(waiting), (Joined(source, lines),)
+    waiting[key] = Waiting(now, lines)
+    if len(waiting) <= MAX_OPEN:
+        return State(waiting), ()
+    oldest = next(iter(waiting))
+    evicted = waiting.pop(oldest)
+    return State(waiting), (Joined(oldest[0], evicted.lines),)
+
+
+def expire(
+    state: State, now: int, timeout: int = TIMEOUT, sources: frozenset[str] | None = None
+) -> tuple[State, tuple[Joined, ...]]:
+    """The events that waited `timeout` ms or longer for a record, of `sources` or of all."""
+    due = {
+        key
+        for key, entry in state.waiting.items()
+        if now - entry.since >= timeout and (sources is None or key[0] in sources)
+    }
+    if not due:
+        return state, ()
+    kept = {key: entry for key, entry in state.waiting.items() if key not in due}
+    gone = tuple(Joined(key[0], entry.lines) for key, entry in state.waiting.items() if key in due)
+    return State(kept), gone
+
+
+def flush(state: State) -> tuple[State, tuple[Joined, ...]]:
+    """Everything that waits, complete or not."""
+    return State(), tuple(Joined(key[0], entry.lines) for key, entry in state.waiting.items())
+
+
+def _identity(line: str, source: str) -> tuple[Key | None, str]:
+    """Which event a line belongs to, and its type; None for a line that is no audit record."""
+    match = _AUDIT_ID.search(line, 0, 1_024)
+    kind = _TYPE.search(line, 0, 1_024)
+    if match is None or kind is None:
+        return None, ""
+    node = _NODE.search(line, 0, match.start())
+    return (source, node[1] if node is not None else "", match[1]), _kind(kind[1])
