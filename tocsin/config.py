@@ -9,23 +9,12 @@ Durations are written `15s`, `10m`, `4h`, `7d` and become milliseconds. Secrets 
 from __future__ import annotations
 
 import os
-import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    WithJsonSchema,
-)
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -33,54 +22,22 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from tocsin.config_types import Duration as Duration
+from tocsin.config_types import KafkaSecurity as KafkaSecurity
+from tocsin.config_types import Section as Section
+from tocsin.config_types import parse_duration as parse_duration
 from tocsin.contracts import Mode
+from tocsin.enrichment_config import EnrichmentSettings as EnrichmentSettings
+from tocsin.enrichment_config import IndicatorSettings, PrivacySettings
 from tocsin.errors import ConfigError
+from tocsin.source_config import SOURCE_TYPES, AnySource
+from tocsin.source_config import FileSource as FileSource
 
 #: Largest tocsin.yaml, bytes.
 MAX_CONFIG = 1024 * 1024
 
 _PREFIX, _DELIMITER = "TOCSIN_", "__"
 _FILE = "file:"
-_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)", re.ASCII)
-
-
-def parse_duration(value: object) -> object:
-    """Milliseconds of `90s`, `15m`, `4h`, `7d`, `250ms`; an int is taken as ms; else ValueError."""
-    if isinstance(value, str):
-        match = _DURATION.fullmatch(value.strip())
-        if match is None:
-            raise ValueError(f"'{value}' is no duration; write a number and ms, s, m, h or d")
-        return int(match[1]) * _UNITS[match[2]]
-    return value
-
-
-Duration = Annotated[
-    int,
-    BeforeValidator(parse_duration),
-    Field(ge=0),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string", "pattern": f"^{_DURATION.pattern}$"}, {"type": "integer"}]}
-    ),
-]
-
-
-class Section(BaseModel):
-    """Base of the sections: immutable, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class KafkaSecurity(Section):
-    """How to reach the brokers; TLS verification cannot be switched off."""
-
-    protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT"] = "PLAINTEXT"
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    username: str = ""
-    password: str = ""
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
 
 
 class LogSettings(Section):
@@ -109,29 +66,6 @@ class StoreSettings(Section):
     retention: Duration = 30 * 86_400_000
 
 
-def _known_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, OSError, ValueError):
-        raise ValueError(f"'{name}' is no time zone; write a name like Europe/Berlin") from None
-    return name
-
-
-class FileSource(Section):
-    """Files to read from the start and follow; `path` may be a pattern (`*`, `**`).
-
-    `source` defaults to the file's path. `timezone` is the IANA zone of times in these files
-    that name none.
-    """
-
-    type: Literal["file"] = "file"
-    path: str
-    source: str = ""
-    tenant: str = "default"
-    follow: bool = True
-    timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
-
-
 class RuleSettings(Section):
     """Sigma rules: ours unless switched off, and the user's directories or archives."""
 
@@ -155,7 +89,7 @@ class GuardSettings(Section):
     says; loopback, link-local, multicast, unspecified and the whole address space always do.
     """
 
-    lists: dict[str, tuple[str, ...]] = {}
+    lists: dict[str, tuple[str, ...]] = Field(default={})
     never: tuple[str, ...] = ()
 
 
@@ -175,17 +109,10 @@ class ResponseSettings(Section):
     """Response: dry run unless `mode: enforce`; verbs are bound to configured connectors."""
 
     mode: Mode = Mode.DRY_RUN
-    connectors: dict[str, ConnectorSettings] = {}
-    bindings: dict[str, str] = {}
+    connectors: dict[str, ConnectorSettings] = Field(default={})
+    bindings: dict[str, str] = Field(default={})
     guards: GuardSettings = GuardSettings()
     reports: Path = Path("reports")
-
-
-class EnrichmentSettings(Section):
-    """Local data that events and alerts are enriched with."""
-
-    geoip: tuple[Path, ...] = ()
-    inventory: Path | None = None
 
 
 class ConsoleSettings(Section):
@@ -206,11 +133,13 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     log: LogSettings = LogSettings()
     store: StoreSettings = StoreSettings()
-    sources: tuple[FileSource, ...] = ()
+    sources: tuple[AnySource, ...] = ()
     rules: RuleSettings = RuleSettings()
     playbooks: PlaybookSettings = PlaybookSettings()
     response: ResponseSettings = ResponseSettings()
     enrichment: EnrichmentSettings = EnrichmentSettings()
+    indicators: IndicatorSettings = IndicatorSettings()
+    privacy: PrivacySettings = PrivacySettings()
     console: ConsoleSettings = ConsoleSettings()
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
     lateness: Duration = 10 * 60_000
@@ -257,26 +186,45 @@ def load(path: Path | None) -> Settings:
 
 def _mistake(loc: tuple[int | str, ...], message: str) -> str:
     """A mistake with its place and, for an unknown key, the one that was probably meant."""
-    place = ".".join(str(part) for part in loc) or "(top)"
+    place = ".".join(str(part) for part in _written(loc)) or "(top)"
     if message != "Extra inputs are not permitted":
         return f"{place}: {message.removeprefix('Value error, ')}"
     near = get_close_matches(str(loc[-1]), _known_keys(loc[:-1]), n=1)
     return f"{place}: there is no such key" + (f"; did you mean {near[0]}?" if near else "")
 
 
+def _source_type(loc: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The type of the source in which a place is; pydantic puts its name behind the number."""
+    if len(loc) < 3 or loc[0] != "sources":
+        return None
+    return SOURCE_TYPES.get(str(loc[2]))
+
+
+def _written(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """A place as the user wrote it."""
+    return loc if _source_type(loc) is None else loc[:2] + loc[3:]
+
+
 def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = Settings
+    if (source := _source_type(loc)) is not None:
+        model, loc = source, loc[3:]
     for part in loc:
         if isinstance(part, int):
             continue
         found = model.model_fields.get(part)
         if found is None:
             return []
-        inner = found.annotation if part != "sources" else FileSource
+        inner = _section_in(found.annotation)
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return []
         model = inner
     return list(model.model_fields)
+
+
+def _section_in(annotation: Any) -> Any:
+    """The section of an optional one."""
+    return next((each for each in get_args(annotation) if each is not type(None)), annotation)
 
 
 def _unknown_variables() -> list[str]:

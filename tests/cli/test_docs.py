@@ -14,7 +14,8 @@ from pydantic_core import PydanticUndefined
 
 from tocsin.cli.main import COMMANDS
 from tocsin.cli.settings import schema
-from tocsin.config import ConnectorSettings, FileSource, Settings, load, parse_duration
+from tocsin.config import ConnectorSettings, Settings, load, parse_duration
+from tocsin.source_config import SOURCE_TYPES, Tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,11 +32,14 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, field in model.model_fields.items():
         path = f"{prefix}{name}"
         if name == "sources":
-            yield from keys(FileSource, f"{path}[].")
+            for kind, source in SOURCE_TYPES.items():
+                yield from keys(source, f"{path}[{kind}].")
         elif isinstance(field.default, BaseModel):
             yield from keys(type(field.default), f"{path}.")
         else:
             yield path, field.default
+            if name == "tls":
+                yield from keys(Tls, f"{path}.")
             if name == "connectors":
                 yield from keys(ConnectorSettings, f"{path}.NAME.")
 

@@ -20,6 +20,7 @@ from tocsin.cli.retention import Retention
 from tocsin.cli.settling import settled
 from tocsin.cli.topics import all_topics, build_log
 from tocsin.clock import Clock, SystemClock
+from tocsin.config import FileSource as FileSettings
 from tocsin.console.app import Console, allowed_hosts
 from tocsin.contracts import Topics
 from tocsin.errors import ConfigError, StoreError
@@ -157,7 +158,9 @@ class Pipeline:
     def _workers(self) -> Iterator[Worker]:
         wanted = set(self.stages)
         if "collect" in wanted:
-            yield from (FileSource(s, self.log, self.clock) for s in self.settings.sources)
+            for source in self.settings.sources:
+                if isinstance(source, FileSettings):
+                    yield FileSource(source, self.log, self.clock)
         for _ in range(self._members):
             for stage in self._pure_stages(wanted):
                 yield self._runner(stage)
