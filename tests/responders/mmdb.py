@@ -24,7 +24,30 @@ def database(record: dict[str, Any]) -> bytes:
         "node_count": node_count,
         "record_size": 24,
     }
-    return tree + bytes(16) + _field(record) + _MARKER + _field(metadata)
+    pairs = (_field(key) + _typed(key, value) for key, value in metadata.items())
+    return (
+        tree + bytes(16) + _field(record) + _MARKER + _control(7, len(metadata)) + b"".join(pairs)
+    )
+
+
+#: Types of numbers in metadata, which readers in C insist on: uint16, uint64; others are uint32.
+_UINT16, _UINT64 = 5, 9
+_TYPES = {
+    "binary_format_major_version": _UINT16,
+    "binary_format_minor_version": _UINT16,
+    "build_epoch": _UINT64,
+    "ip_version": _UINT16,
+    "record_size": _UINT16,
+}
+
+
+def _typed(key: str, value: Any) -> bytes:
+    return _number(value, _TYPES[key]) if key in _TYPES else _field(value)
+
+
+def _number(value: int, kind: int) -> bytes:
+    data = value.to_bytes((value.bit_length() + 7) // 8)
+    return _control(kind, len(data)) + data
 
 
 def _field(value: Any) -> bytes:
@@ -34,9 +57,10 @@ def _field(value: Any) -> bytes:
             return _control(2, len(data)) + data
         case float():
             return _control(3, 8) + struct.pack(">d", value)
+        case bool():
+            return _control(14, value)
         case int():
-            data = value.to_bytes((value.bit_length() + 7) // 8)
-            return _control(6, len(data)) + data
+            return _number(value, 6)
         case list():
             return _control(11, len(value)) + b"".join(map(_field, value))
         case dict():
