@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ingest.document import relate
-from ingest.formats import cloudtrail, ecs, generic, syslog, web
+from ingest.envelopes import members, unwrap
+from ingest.formats import cloudtrail, ecs, generic, syslog, web, windows
+from ingest.framing import Maker, json_within, marked, unmarked
 from ingest.jsontext import read_json
-from ingest.times import rfc3339, time_zone
+from ingest.mapping.library import Library, builtin
+from ingest.times import iso8601, rfc3339, time_zone
 from tocsin.contracts import ECS_VERSION, Topics
 from tocsin.deadletters import dead_letters
 from tocsin.errors import BadInput
@@ -29,13 +32,21 @@ from tocsin.log.base import MAX_RECORD, Outgoing
 from tocsin.stage import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from ingest.mapping.library import Mapped
+    from ingest.mapping.line import Header, Line
     from tocsin.contracts import Document, RawEvent
     from tocsin.log.base import Record
     from tocsin.state import State
 
-    Parsed = tuple[Document, int, str]
+    #: A document, its time (ms), the parser's name, and what a mapping said of it.
+    Parsed = tuple[Document, int, str, Mapped | None]
+
+try:
+    from ingest.generic import map_fields
+except ImportError:
+    map_fields = None
 
 #: Version of all parsers together, in `tocsin.parser.version`: raise it when events change.
 PARSER_VERSION = "1"
@@ -116,7 +127,9 @@ def _check_zone(zone: str, source: str) -> None:
         ) from None
 
 
-def normalize(raw: RawEvent, *, origin_id: str = "", zone: str = "UTC") -> Document:
+def normalize(
+    raw: RawEvent, *, origin_id: str = "", zone: str = "UTC", library: Library | None = None
+) -> Document:
     """The ECS event of a raw record; of one that holds several, the first.
 
     Raises BadInput with one of CODES.
@@ -124,113 +137,274 @@ def normalize(raw: RawEvent, *, origin_id: str = "", zone: str = "UTC") -> Docum
     delivery = Delivery(
         raw.data, raw.source, raw.tenant, raw.received, raw.position, origin_id, zone
     )
-    made = events(delivery)
+    made = Normalizer(library).events(delivery)
     if not made:
         raise BadInput("json_not_object", "an empty list holds no event")
     return made[0][0]
 
 
-def events(delivery: Delivery) -> list[tuple[Document, int]]:
-    """Every event of a raw record with its time (ms); none for an empty list of records.
+class Normalizer:
+    """Raw records to events, by the mappings of a library, else generically.
 
-    Raises BadInput with one of CODES.
+    `mappings=False` leaves out the mappings and the parsers of single formats.
     """
-    data = delivery.data
-    if data[:1] in _MAYBE_JSON:
-        data = data.removeprefix(_UTF8_BOM).strip(_JSON_BLANK)
-        if _JSON_START.match(data) is not None:
-            return _json_events(delivery, data)
-    return [_text_event(delivery)]
+
+    def __init__(self, library: Library | None = None, *, mappings: bool = True) -> None:
+        self.library = library or (builtin() if mappings else Library(()))
+        self._mappings = mappings
+        #: Told of every mapping that ran; for `--explain`.
+        self.watch: Callable[[Line, Mapped], None] | None = None
+
+    def events(self, raw: Delivery) -> list[tuple[Document, int]]:
+        """Every event of a raw record with its time (ms); none for an empty list of records.
+
+        Raises BadInput with one of CODES.
+        """
+        data = raw.data
+        if data[:1] in _MAYBE_JSON:
+            data = data.removeprefix(_UTF8_BOM).strip(_JSON_BLANK)
+            if _JSON_START.match(data) is not None:
+                return self._json_events(raw, data)
+        if len(raw.data) > MAX_EVENT:
+            raise BadInput("too_large", f"{len(raw.data)} bytes; an event has at most {MAX_EVENT}")
+        text = raw.data.decode("utf-8", "replace").strip(_BLANK)
+        if not text:
+            raise BadInput("empty", "nothing but blanks")
+        return [_finish(self._text(text, raw), raw, text)]
+
+    # Text
+
+    def _text(self, text: str, raw: Delivery) -> Parsed:
+        head = syslog.header(text, raw.received, raw.zone)
+        if head is not None:
+            header, payload = head
+            found = self._payload(payload, header, raw) if payload else None
+            if found is not None:
+                return found
+        found = self._payload(text, None, raw)
+        if found is None and head is None:
+            tagged = syslog.tagged(text)
+            if tagged is not None:
+                found = self._payload(tagged[1], tagged[0], raw)
+        if found is not None:
+            return found
+        if self._mappings:
+            known = self._old_text(text, raw)
+            if known is not None:
+                return known
+        generic.check_text(text)
+        return self._generic_text(text, head, raw)
+
+    def _payload(
+        self, text: str, header: Header | None, raw: Delivery, depth: int = 0
+    ) -> Parsed | None:
+        """The event of a text by the best mapping, None if no mapping knows it."""
+        make = Maker(header, raw.source, raw.received, raw.zone)
+        inner = json_within(text)
+        if inner is not None and (found := self._object(inner[0], text, header, raw, depth)):
+            return found
+        for line in marked(text, make):
+            if (mapped := self.library.map_fields(line)) is not None:
+                return self._done(line, mapped)
+        line = make("text", {"message": text}, text)
+        if (mapped := self.library.map_text(line)) is not None:
+            return self._done(line, mapped)
+        for line in unmarked(text, make, self.library):
+            if (mapped := self.library.map_fields(line)) is not None:
+                return self._done(line, mapped)
+        return None
+
+    def _done(self, line: Line, mapped: Mapped) -> Parsed:
+        if self.watch is not None:
+            self.watch(line, mapped)
+        document = mapped.document
+        header = line.header
+        if header is not None:
+            if header.own is not None:
+                document["tocsin"] = dict(header.own)
+            described = syslog.whole_header(header)
+            if described:
+                log = document.setdefault("log", {})
+                log["syslog"] = described | log.get("syslog", {})
+        return document, mapped.at, mapped.program.id, mapped
+
+    def _old_text(self, text: str, raw: Delivery) -> Parsed | None:
+        """The hand-written parsers that no mapping has replaced yet."""
+        if _SYSLOG_START.match(text) is not None:
+            parsed = syslog.parse(text, raw.received, raw.zone)
+            if parsed is not None and parsed[2] == "syslog":
+                parsed = None
+        elif text[0] == "[":
+            parsed = web.parse_error(text, raw.zone)
+        else:
+            try:
+                parsed = web.parse_access(text, raw.source)
+            except BadInput:
+                parsed = None
+        return None if parsed is None else (*parsed, None)
+
+    def _generic_text(self, text: str, head: tuple[Header, str] | None, raw: Delivery) -> Parsed:
+        header, payload = head if head is not None else (None, text)
+        if map_fields is not None:
+            make = Maker(header, raw.source, raw.received, raw.zone)
+            inner = json_within(payload) if payload else None
+            lines = [make("json", inner[0], payload)] if inner else marked(payload, make)
+            for line in lines:
+                return self._generic(line)
+            for line in unmarked(payload, make, self.library):
+                if line.format == "kv":
+                    return self._generic(line)
+            return self._generic(make("text", {"message": payload}, payload))
+        if head is not None:
+            parsed = syslog.parse(text, raw.received, raw.zone)
+            if parsed is not None:
+                return (*parsed, None)
+        return (*generic.parse_text(text, raw.received, raw.zone), None)
+
+    def _generic(self, line: Line) -> Parsed:
+        assert map_fields is not None
+        document = map_fields(
+            line.format, line.fields, line.text, line.header, line.received, line.zone
+        )
+        header = line.header
+        if header is not None:
+            if header.own is not None:
+                document["tocsin"] = dict(header.own)
+            if described := syslog.whole_header(header):
+                document.setdefault("log", {}).setdefault("syslog", described)
+        at = iso8601(document["@timestamp"])
+        document["@timestamp"] = at[1]
+        return document, at[0], f"generic.{line.format}", None
+
+    # JSON
+
+    def _json_events(self, raw: Delivery, data: bytes) -> list[tuple[Document, int]]:
+        value = read_json(data)
+        records = _records(value)
+        if records is None:
+            if len(data) > MAX_EVENT:
+                raise BadInput("too_large", f"{len(data)} bytes; an event has at most {MAX_EVENT}")
+            text = data.decode("utf-8", "replace")
+            return [_finish(self._record(value, text, raw), raw, text)]
+        if len(records) > MAX_EVENTS:
+            raise BadInput("too_many", f"{len(records)} events; a record may hold {MAX_EVENTS}")
+        texts = [orjson.dumps(record) for record in records]
+        if (largest := max(map(len, texts), default=0)) > MAX_EVENT:
+            raise BadInput("too_large", f"an event of {largest} bytes; at most {MAX_EVENT}")
+        whole = raw.identity()
+        return [
+            _finish(
+                self._record(record, text.decode(), raw),
+                raw,
+                text.decode(),
+                digest("event", whole, index),
+            )
+            for index, (record, text) in enumerate(zip(records, texts, strict=True))
+        ]
+
+    def _record(self, record: dict[str, Any], text: str, raw: Delivery) -> Parsed:
+        """The event of an object; a mapping that fails must not lose it."""
+        found = self._object(record, text, None, raw)
+        if found is not None:
+            return found
+        if self._mappings:
+            try:
+                if cloudtrail.recognises(record):
+                    return (*cloudtrail.parse(record), None)
+                if ecs.recognises(record):
+                    return (*ecs.parse(record, raw.zone), None)
+            except BadInput as error:
+                document, at, parser, _ = self._generic_object(record, text, raw)
+                document["error"] = {"code": error.reason_code, "message": str(error)}
+                return document, at, parser, None
+        return self._generic_object(record, text, raw)
+
+    def _generic_object(self, record: dict[str, Any], text: str, raw: Delivery) -> Parsed:
+        if map_fields is not None:
+            make = Maker(None, raw.source, raw.received, raw.zone)
+            return self._generic(make("json", record, text))
+        return (*generic.parse_json(record, raw.received, raw.zone), None)
+
+    def _object(
+        self,
+        record: dict[str, Any],
+        text: str,
+        header: Header | None,
+        raw: Delivery,
+        depth: int = 0,
+    ) -> Parsed | None:
+        """The event of an object by the best mapping, within envelopes too."""
+        make = Maker(header, raw.source, raw.received, raw.zone)
+        fields = windows.frame(record)
+        if fields is not None:
+            line = make("windows", dict(fields), text)
+            if (mapped := self.library.map_fields(line)) is not None:
+                return self._done(line, mapped)
+        line = make("json", record, text)
+        if (mapped := self.library.map_fields(line)) is not None:
+            return self._done(line, mapped)
+        if depth >= MAX_ENVELOPES:
+            return None
+        inside = unwrap(record, raw.received, raw.zone)
+        if inside is None:
+            return None
+        inner, outer = inside
+        if isinstance(inner, dict):
+            return self._object(inner, text, outer, raw, depth + 1)
+        inner = inner.strip(_BLANK)
+        if not inner:
+            return None
+        head = syslog.header(inner, raw.received, raw.zone)
+        if head is not None and head[1]:
+            found = self._payload(head[1], head[0], raw, depth + 1)
+            if found is not None:
+                return found
+        return self._payload(inner, outer, raw, depth + 1)
 
 
-def _text_event(raw: Delivery) -> tuple[Document, int]:
-    if len(raw.data) > MAX_EVENT:
-        raise BadInput("too_large", f"{len(raw.data)} bytes; an event has at most {MAX_EVENT}")
-    text = raw.data.decode("utf-8", "replace").strip(_BLANK)
-    if not text:
-        raise BadInput("empty", "nothing but blanks")
-    return _finish(_parse_text(text, raw), raw, text)
+#: Deepest nesting of envelopes.
+MAX_ENVELOPES = 3
 
 
-def _parse_text(text: str, raw: Delivery) -> Parsed:
-    if _SYSLOG_START.match(text) is not None:
-        parsed = syslog.parse(text, raw.received, raw.zone)
-    elif text[0] == "[":
-        parsed = web.parse_error(text, raw.zone)
-    else:
-        parsed = web.parse_access(text, raw.source)
-    return parsed or generic.parse_text(text, raw.received, raw.zone)
-
-
-def _json_events(raw: Delivery, data: bytes) -> list[tuple[Document, int]]:
-    value = read_json(data)
-    records = _records(value)
-    if records is None:
-        if len(data) > MAX_EVENT:
-            raise BadInput("too_large", f"{len(data)} bytes; an event has at most {MAX_EVENT}")
-        return [_finish(_parse_object(value, raw), raw, data.decode("utf-8", "replace"))]
-    if len(records) > MAX_EVENTS:
-        raise BadInput("too_many", f"{len(records)} events; a record may hold {MAX_EVENTS}")
-    texts = [orjson.dumps(record) for record in records]
-    if (largest := max(map(len, texts), default=0)) > MAX_EVENT:
-        raise BadInput("too_large", f"an event of {largest} bytes; at most {MAX_EVENT}")
-    whole = raw.identity()
-    return [
-        _finish(_parse_member(record, raw), raw, text.decode(), digest("event", whole, index))
-        for index, (record, text) in enumerate(zip(records, texts, strict=True))
-    ]
+def events(delivery: Delivery) -> list[tuple[Document, int]]:
+    """The events of a raw record by the mappings that come with Tocsin."""
+    return Normalizer().events(delivery)
 
 
 def _records(value: Any) -> list[dict[str, Any]] | None:
     """The members of a list of events, None for an object that is one event itself."""
     if isinstance(value, dict):
-        members = value.get("Records")
-        if not isinstance(members, list) or not all(isinstance(m, dict) for m in members):
-            return None
-        return members
+        return members(value)
     if isinstance(value, list) and all(isinstance(member, dict) for member in value):
         return value
     raise BadInput("json_not_object", "JSON, but neither an object nor a list of objects")
-
-
-def _parse_object(record: dict[str, Any], raw: Delivery) -> Parsed:
-    if cloudtrail.recognises(record):
-        return cloudtrail.parse(record)
-    if ecs.recognises(record):
-        return ecs.parse(record, raw.zone)
-    return generic.parse_json(record, raw.received, raw.zone)
-
-
-def _parse_member(record: dict[str, Any], raw: Delivery) -> Parsed:
-    """Like _parse_object, but one bad member must not take the others along: it stays generic."""
-    try:
-        return _parse_object(record, raw)
-    except BadInput as error:
-        document, at, parser = generic.parse_json(record, raw.received, raw.zone)
-        document["error"] = {"code": error.reason_code, "message": str(error)}
-        return document, at, parser
 
 
 def _finish(
     parsed: Parsed, raw: Delivery, text: str, identity: str | None = None
 ) -> tuple[Document, int]:
     """Add what every event has; `identity` is for members of a record that holds several."""
-    document, at, parser = parsed
+    document, at, parser, mapped = parsed
     event: dict[str, Any] = document["event"]
-    if parser in _PROVIDED_ID:
+    if mapped is not None:
+        if mapped.identity is not None and _SANE_ID.fullmatch(mapped.identity) is not None:
+            identity = provider_event_id(f"{parser}/{raw.tenant}", mapped.identity)
+    elif parser in _PROVIDED_ID:
         identity = _provided_id(document, parser, raw.tenant) or identity
     event["id"] = identity or raw.identity()
     event["created"] = raw.created
     if parser != "ecs" or "original" not in event:
         event["original"] = text
     document["ecs"] = {"version": ECS_VERSION}
-    relate(document)
+    if mapped is None:
+        relate(document)
     topic, partition, offset = raw.position
+    version = PARSER_VERSION if mapped is None else mapped.program.version
     own: dict[str, Any] = {
         "origin": f"{topic}/{partition}/{offset}",
         "source": raw.source,
         "tenant": raw.tenant,
-        "parser": {"name": parser, "version": PARSER_VERSION},
+        "parser": {"name": parser, "version": version},
     }
     if "tocsin" in document:
         own |= document["tocsin"]
@@ -263,12 +437,15 @@ class NormalizeStage:
     topic = Topics.RAW
     stateful = False
 
+    def __init__(self, library: Library | None = None) -> None:
+        self._normalizer = Normalizer(library)
+
     def process(self, records: Sequence[Record], state: State, now: int) -> Batch:
         """Normalize records of one partition; neither `state` nor `now` is looked at."""
         batch = Batch()
         for record in records:
             try:
-                outgoing = _outgoing(record)
+                outgoing = self._outgoing(record)
             except BadInput as error:
                 batch.dead[error.reason_code] += 1
                 # Of the time of receipt: the letter is a function of the record alone.
@@ -288,22 +465,22 @@ class NormalizeStage:
         """Nothing ever becomes due here."""
         return ()
 
-
-def _outgoing(record: Record) -> list[Outgoing]:
-    """The events of a raw record; all of them or BadInput."""
-    outgoing = []
-    for document, at in events(_delivered(record)):
-        value = orjson.dumps(document)
-        if len(value) > MAX_RECORD:
-            raise BadInput(
-                "too_large", f"the event has {len(value)} bytes; a record has at most {MAX_RECORD}"
-            )
-        key = record.key
-        if key is None and "host" in document:
-            name = document["host"].get("name")
-            key = name.encode() if isinstance(name, str) else None
-        outgoing.append(Outgoing(Topics.EVENTS, value, key, (), at))
-    return outgoing
+    def _outgoing(self, record: Record) -> list[Outgoing]:
+        """The events of a raw record; all of them or BadInput."""
+        outgoing = []
+        for document, at in self._normalizer.events(_delivered(record)):
+            value = orjson.dumps(document)
+            if len(value) > MAX_RECORD:
+                raise BadInput(
+                    "too_large",
+                    f"the event has {len(value)} bytes; a record has at most {MAX_RECORD}",
+                )
+            key = record.key
+            if key is None and "host" in document:
+                name = document["host"].get("name")
+                key = name.encode() if isinstance(name, str) else None
+            outgoing.append(Outgoing(Topics.EVENTS, value, key, (), at))
+        return outgoing
 
 
 def _delivered(record: Record) -> Delivery:

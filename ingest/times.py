@@ -220,3 +220,188 @@ def epoch(number: float) -> Instant:
     else:
         at = int(number) // next(unit for bound, unit in _EPOCH_UNITS if number < bound)
     return at, rfc3339(at)
+
+
+#: Longest text that is looked at as a time, characters.
+MAX_TIME = 64
+
+_US = re.compile(
+    r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})[ T,]+(\d{1,2}):(\d\d)(?::(\d\d))?(?:[.,](\d{1,9}))?"
+    r"(?: ?([AaPp])\.?[Mm]\.?)?(?: ?(Z|UTC|GMT)| ?([+-])(\d\d):?(\d\d))?",
+    re.ASCII,
+)
+_NAMED = re.compile(
+    r"(?:[A-Z][a-z]{2,8},? +)?(?:(\d{1,2})[ -]([A-Za-z]{3})[a-z]*[ -](\d{4})|"
+    r"([A-Z][a-z]{2})[a-z]* +(\d{1,2}),? +(\d{4}))[ T:,]*(\d{1,2}):(\d\d)(?::(\d\d))?"
+    r"(?:[.,](\d{1,9}))?(?: ?([AaPp])[Mm])?(?: ?\(?(Z|UTC|GMT)?\)?(?:([+-])(\d\d):?(\d\d))?)?"
+    r"(?: ?\([A-Z]{2,5}\))?",
+    re.ASCII,
+)
+_YEAR_LAST = re.compile(
+    r"(?:[A-Z][a-z]{2} +)?([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))? "
+    r"(?:([A-Z]{2,5}) )?(\d{4})(?: ([A-Z]{2,5}))?",
+    re.ASCII,
+)
+_SLASHED = re.compile(r"(\d{4})[/.](\d{1,2})[/.](\d{1,2})[ T:_-](\d\d:\d\d:\d\d.*)", re.ASCII)
+_COMPACT = re.compile(r"(\d{4})(\d\d)(\d\d)[T ]?(\d\d):?(\d\d):?(\d\d)(.*)", re.ASCII)
+_SHORT_ISO = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d))?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+_CLF_BARE = re.compile(
+    r"(\d{1,2})/([A-Z][a-z]{2})/(\d{4})[: ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?", re.ASCII
+)
+_DIGITS = re.compile(r"\d{9,19}(?:\.\d{1,9})?", re.ASCII)
+
+#: Names of zones that are written behind times and mean one thing.
+_UTC_NAMES = frozenset({"UTC", "GMT", "Z"})
+
+
+def read_time(value: object, received: int, zone: str = "UTC") -> Instant | None:
+    """Any common form of time: ISO 8601, epoch of any unit, syslog, CLF, RFC 2822, US …
+
+    None for what is no time. Days come before months where both could be meant and one of them
+    cannot (`13/02/2024`); otherwise a slash means month first, a dot or hyphen day first.
+    """
+    if isinstance(value, str):
+        if len(value) > MAX_TIME:
+            return None
+        return _read_text(value.strip(), received, zone)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return epoch(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _read_text(text: str, received: int, zone: str) -> Instant | None:
+    if len(text) >= 19 and text[4] == "-" and text[10] in "T ":
+        try:
+            return iso8601(text, zone)
+        except ValueError:
+            pass  # perhaps a zone's name behind it
+    try:
+        return _read_known(text, zone) or rfc3164(text, received, zone)
+    except (ValueError, OverflowError):
+        return None
+
+
+@lru_cache(CACHE_SIZE)
+def _read_known(text: str, zone: str) -> Instant | None:
+    """Every form that does not need the time of receipt; raises ValueError."""
+    head, _, tail = text.rpartition(" ")
+    if tail in _UTC_NAMES and head:
+        return _read_known(head, "UTC")
+    if _DIGITS.fullmatch(text):
+        if len(text) == 14 and "1970" < text[:4] < "2100":
+            return _compact(text, zone)
+        return epoch(float(text) if "." in text else int(text))
+    if text[:1] == "[" and text[-1:] == "]":
+        return _read_known(text[1:-1], zone)
+    if text[:1].isdigit():
+        return _read_numeric(text, zone)
+    if match := _NAMED.fullmatch(text):
+        return _named(match, zone)
+    if match := _YEAR_LAST.fullmatch(text):
+        month, day, hour, minute, second, fraction, before, year, behind = match.groups()
+        named = before or behind
+        return _civil(
+            (year, _month(month), day, hour, minute, second),
+            fraction,
+            "UTC" if named in _UTC_NAMES else zone,
+        )
+    return None
+
+
+def _read_numeric(text: str, zone: str) -> Instant | None:
+    if match := _CLF.fullmatch(text):
+        return common_log(text)
+    if match := _CLF_BARE.fullmatch(text):
+        day, month, year, hour, minute, second, fraction = match.groups()
+        return _civil((year, _month(month), day, hour, minute, second), fraction, zone)
+    if match := _SHORT_ISO.fullmatch(text):
+        day, clock, offset = match.groups()
+        return iso8601(f"{day}T{clock or '00:00'}:00{offset or ''}", zone)
+    if match := _SLASHED.fullmatch(text):
+        year, month, day, rest = match.groups()
+        return iso8601(f"{year}-{month:>02}-{day:>02}T{rest}", zone)
+    if match := _US.fullmatch(text):
+        return _american(match, zone)
+    if match := _NAMED.fullmatch(text):
+        return _named(match, zone)
+    if _COMPACT.fullmatch(text):
+        return _compact(text, zone)
+    return iso8601(text, zone)
+
+
+def _compact(text: str, zone: str) -> Instant:
+    match = _COMPACT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"'{text}' is no time")
+    year, month, day, hour, minute, second, rest = match.groups()
+    return iso8601(f"{year}-{month}-{day}T{hour}:{minute}:{second}{rest}", zone)
+
+
+def _american(match: re.Match[str], zone: str) -> Instant:
+    first, mark, second, year, hour, minute, seconds, fraction, half = match.groups()[:9]
+    month, day = (first, second) if mark == "/" else (second, first)
+    if int(month) > 12:
+        month, day = day, month
+    hour = _half_day(hour, half)
+    return _civil(
+        (year, month, day, hour, minute, seconds or 0), fraction, zone, match.groups()[9:]
+    )
+
+
+def _named(match: re.Match[str], zone: str) -> Instant:
+    groups = match.groups()
+    day, month, year = groups[:3] if groups[0] else (groups[4], groups[3], groups[5])
+    hour, minute, seconds, fraction, half = groups[6:11]
+    clock = (year, _month(month), day, _half_day(hour, half), minute, seconds or 0)
+    return _civil(clock, fraction, zone, groups[11:])
+
+
+def _half_day(hour: str, half: str | None) -> int:
+    if not half:
+        return int(hour)
+    return int(hour) % 12 + (12 if half in "pP" else 0)
+
+
+def _month(name: str) -> int:
+    number = _MONTHS.get(name.capitalize())
+    if number is None:
+        raise ValueError(f"'{name}' is no month")
+    return number
+
+
+def _civil(
+    clock: tuple[str | int, ...],
+    fraction: str | None,
+    zone: str,
+    offset: tuple[str | None, ...] = (None, None, None, None),
+) -> Instant:
+    """The instant of (year, month, day, hour, minute, second); `offset` is (UTC, sign, h, m)."""
+    utc, sign, hours, minutes = offset
+    year, month, day, hour, minute, second = (int(part) for part in clock)
+    at = _wall(year, month, day, hour, minute, second, "UTC" if utc or sign else zone)
+    at += _millis(fraction)
+    if sign and hours:
+        at -= _offset(sign, hours, minutes)
+    return at, rfc3339(at)
+
+
+@lru_cache(CACHE_SIZE)
+def _formatted(text: str, form: str, zone: str) -> Instant | None:
+    try:
+        found = datetime.strptime(text, form)  # noqa: DTZ007 (the zone is added below)
+        if found.tzinfo is None:
+            found = found.replace(tzinfo=time_zone(zone))
+        at = (found - _EPOCH) // timedelta(milliseconds=1)
+        return at, rfc3339(at)
+    except (ValueError, OverflowError):
+        return None
+
+
+def formatted_time(value: object, form: str, zone: str = "UTC") -> Instant | None:
+    """The time of a text in a form of strptime, None if it has another form."""
+    if not isinstance(value, str) or len(value) > MAX_TIME:
+        return None
+    return _formatted(value.strip(), form, zone)

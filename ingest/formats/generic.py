@@ -156,11 +156,8 @@ def _written(value: str, zone: str) -> tuple[int, str]:
     return iso8601(value, zone)
 
 
-def parse_text(text: str, received: int, zone: str) -> tuple[Document, int, str]:
-    """The event of a line of text; its time stands in front of it, or is when it arrived.
-
-    Raises BadInput `not_text` if too much of it is control characters.
-    """
+def check_text(text: str) -> None:
+    """Raises BadInput `not_text` if too much of a text is control characters."""
     strange = len(text) - len(text.translate(_CONTROL))
     if strange > len(text) * MAX_CONTROL_SHARE:
         raise BadInput(
@@ -168,6 +165,14 @@ def parse_text(text: str, received: int, zone: str) -> tuple[Document, int, str]
             f"{strange} of {len(text)} characters are control characters or no UTF-8: "
             "binary data, or a text in another encoding",
         )
+
+
+def parse_text(text: str, received: int, zone: str) -> tuple[Document, int, str]:
+    """The event of a line of text; its time stands in front of it, or is when it arrived.
+
+    Raises BadInput `not_text` if too much of it is control characters.
+    """
+    check_text(text)
     at, written = received, ""
     match = _LEADING_TIME.match(text)
     if match is not None:

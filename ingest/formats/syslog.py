@@ -12,9 +12,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ingest.formats import accounts, pam, sshd, sudo, system
+from ingest.mapping.line import Header
 from ingest.phrases import pid
 from ingest.times import Instant, iso8601, rfc3164, rfc3339
-from tocsin.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +70,7 @@ _TAGGED = re.compile(
     r"(?:\[(?P<pid>[^\]\s]{1,64})\])?:(?: (?P<message>.*)|$)",
     re.DOTALL | re.ASCII,
 )
+_BARE_TAG = re.compile(r"([A-Za-z][\w./-]{0,63})(?:\[(\d{1,10})\])?: (?=\S)", re.ASCII)
 _HOST = re.compile(r"([^\s:\[\]]\S*) (.*)", re.DOTALL | re.ASCII)
 _REPEATED = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL | re.ASCII)
 _SD_ELEMENT = re.compile(
@@ -80,9 +81,24 @@ _SD_ESCAPE = re.compile(r'\\(["\\\]])')
 
 
 def parse(text: str, received: int, zone: str) -> tuple[Document, int, str] | None:
-    """The event of a syslog line, its time and its parser's name; None if it is no syslog.
+    """The event of a syslog line, its time and its parser's name; None if it is no syslog."""
+    found = header(text, received, zone)
+    if found is None:
+        return None
+    head, message = found
+    at = head.time or (received, rfc3339(received))
+    document, when, parser = _event(
+        at, head.host, head.program, head.pid, message, described(head), head.own
+    )
+    if head.unreadable:
+        document["tags"] = ["time_unreadable"]
+    return document, when, parser
 
-    Raises BadInput `time_unreadable` for a syslog line whose date does not exist.
+
+def header(text: str, received: int, zone: str) -> tuple[Header, str] | None:
+    """The header of a syslog line and its message; None if it is no syslog.
+
+    A date that does not exist leaves `time` None and sets `unreadable`.
     """
     pri: int | None = None
     if text[0] == "<":
@@ -99,47 +115,97 @@ def parse(text: str, received: int, zone: str) -> tuple[Document, int, str] | No
     if match is None:
         return None if pri is None else _bare(text, pri, received)
     stamp, rest = match.groups()
-    try:
-        at = iso8601(stamp, zone) if stamp[0].isdigit() else rfc3164(stamp, received, zone)
-    except ValueError as error:
-        raise BadInput("time_unreadable", f"syslog line: {error}") from None
-    return _rfc3164(at, rest, pri)
-
-
-def _rfc3164(at: Instant, rest: str, pri: int | None) -> tuple[Document, int, str]:
+    head = Header(priority=pri)
+    _stamp(head, stamp, received, zone)
     match = _TAGGED.fullmatch(rest)
     if match is not None:
-        host, program, procid, message = match.groups()
-        return _event(at, host, program, procid, message or "", _priority(pri))
+        head.host, head.program, head.pid, message = match.groups()
+        return head, _unrepeated(head, message or "")
     match = _HOST.fullmatch(rest)
     if match is None:
-        return _event(at, None, None, None, rest, _priority(pri))
-    return _event(at, match[1], None, None, match[2], _priority(pri))
+        return head, rest
+    head.host = match[1]
+    return head, match[2]
 
 
-def _bare(text: str, pri: int, received: int) -> tuple[Document, int, str]:
+def _stamp(head: Header, stamp: str, received: int, zone: str) -> None:
+    try:
+        if stamp[0].isdigit():
+            head.time = iso8601(stamp, zone)
+        else:
+            head.time = rfc3164(stamp, received, zone)
+    except ValueError:
+        head.unreadable = True
+
+
+def _unrepeated(head: Header, message: str) -> str:
+    """The message that `message repeated n times: […]` repeats."""
+    if message.startswith("message repeated "):
+        match = _REPEATED.fullmatch(message)
+        if match is not None:
+            head.own = {"repeated": int(match[1])}
+            return match[2]
+    return message
+
+
+def _bare(text: str, pri: int, received: int) -> tuple[Header, str]:
     """`<PRI>` and then something without a time: when it arrived is when it happened."""
-    at = (received, rfc3339(received))
+    head = Header(priority=pri)
     match = _TAGGED.fullmatch(text)
     if match is None or match["host"] is not None:
-        return _event(at, None, None, None, text, _priority(pri))
-    return _event(at, None, match["program"], match["pid"], match["message"] or "", _priority(pri))
+        return head, text
+    head.program, head.pid = match["program"], match["pid"]
+    return head, _unrepeated(head, match["message"] or "")
 
 
-def _rfc5424(match: re.Match[str], pri: int, received: int, zone: str) -> tuple[Document, int, str]:
+def _rfc5424(match: re.Match[str], pri: int, received: int, zone: str) -> tuple[Header, str]:
     stamp, host, program, procid, msgid, structured, message = match.groups()
-    try:
-        at = (received, rfc3339(received)) if stamp == "-" else iso8601(stamp, zone)
-    except ValueError as error:
-        raise BadInput("time_unreadable", f"RFC 5424 line: {error}") from None
-    syslog = _priority(pri)
-    syslog["version"] = "1"
-    if msgid != "-":
-        syslog["msgid"] = msgid
+    head = Header(
+        host=_present(host),
+        program=_present(program),
+        pid=_present(procid),
+        priority=pri,
+        msgid=_present(msgid),
+        version="1",
+    )
+    if stamp != "-":
+        _stamp(head, stamp, received, zone)
     if structured != "-" and (elements := _structured(structured)):
-        syslog["structured_data"] = elements
-    text = (message or "").removeprefix("\ufeff")
-    return _event(at, _present(host), _present(program), _present(procid), text, syslog)
+        head.sd = elements
+    return head, _unrepeated(head, (message or "").removeprefix("\ufeff"))
+
+
+def described(head: Header) -> dict[str, Any]:
+    """`log.syslog` of a header, without host and program."""
+    described = _priority(head.priority)
+    if head.version is not None:
+        described["version"] = head.version
+    if head.msgid is not None:
+        described["msgid"] = head.msgid
+    if head.sd is not None:
+        described["structured_data"] = head.sd
+    return described
+
+
+def whole_header(head: Header) -> dict[str, Any]:
+    """`log.syslog` of a header, with host and program."""
+    made = described(head)
+    if head.host is not None:
+        made["hostname"] = head.host
+    if head.program is not None:
+        made["appname"] = head.program
+        if head.pid is not None:
+            made["procid"] = head.pid
+    return made
+
+
+def tagged(text: str) -> tuple[Header, str] | None:
+    """A message that kept its tag, `sshd[7]: …`, and lost the rest of its header."""
+    match = _BARE_TAG.match(text)
+    if match is None:
+        return None
+    head = Header(program=match[1], pid=match[2])
+    return head, _unrepeated(head, text[match.end() :])
 
 
 def _present(value: str) -> str | None:
@@ -173,6 +239,7 @@ def _event(
     procid: str | None,
     message: str,
     syslog: dict[str, Any],
+    own: dict[str, Any] | None = None,
 ) -> tuple[Document, int, str]:
     document: Document = {
         "@timestamp": at[1],
@@ -180,6 +247,8 @@ def _event(
         "event": {"kind": "event", "dataset": "system.syslog"},
         "log": {"syslog": syslog},
     }
+    if own is not None:
+        document["tocsin"] = dict(own)
     if host is not None:
         document["host"] = {"name": host, "hostname": host}
         syslog["hostname"] = host
@@ -198,11 +267,6 @@ def _event(
 
 def _say(document: Document, program: str, message: str) -> str:
     """Let the program's parser read the message; the name of the parser that did."""
-    if message.startswith("message repeated "):
-        match = _REPEATED.fullmatch(message)
-        if match is not None:
-            document["tocsin"] = {"repeated": int(match[1])}
-            message = match[2]
     if message.startswith(("pam_", "PAM ")) and pam.parse(document, message):
         return "syslog.pam"
     if program.endswith("(pam_unix)"):

@@ -29,6 +29,7 @@ COMMANDS = {
     "setup": ("tocsin.cli.setup", "setup"),
     "doctor": ("tocsin.cli.doctor", "doctor"),
     "normalize": ("tocsin.cli.normalize", "normalize"),
+    "mappings": ("tocsin.cli.mappings", "mappings"),
     "rules": ("tocsin.cli.content", "rules"),
     "playbook": ("tocsin.cli.content", "playbook"),
     "alerts": ("tocsin.cli.lists", "alerts"),

@@ -3,40 +3,80 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 import orjson
 
-from ingest.normalize import normalize as normalized
+from ingest.mapping.explaining import Explained
+from ingest.mapping.library import Library
+from ingest.mapping.loading import BUILTIN, read_programs
+from ingest.normalize import Delivery, Normalizer
 from tocsin.clock import SystemClock
-from tocsin.contracts import RawEvent
 from tocsin.errors import BadInput
-from tocsin.log.base import MAX_RECORD, Position
+from tocsin.log.base import MAX_RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tocsin.errors import MappingError
 
 
 @click.command()
 @click.option("--input-field", help="Each line is a JSON object; the log is in this field of it.")
 @click.option("--source", default="stdin", show_default=True, help="Name of the source.")
-def normalize(input_field: str | None, source: str) -> None:
+@click.option("--timezone", default="UTC", show_default=True, help="Zone of times without one.")
+@click.option("--generic", is_flag=True, help="Leave the mappings out.")
+@click.option(
+    "--explain", is_flag=True, help="Say which mapping ran, and where each field is from."
+)
+@click.option(
+    "--mappings",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="Further mappings: a file or directory.",
+)
+def normalize(
+    input_field: str | None,
+    source: str,
+    timezone: str,
+    generic: bool,
+    explain: bool,
+    mappings: tuple[Path, ...],
+) -> None:
     """Normalize standard input, without a server.
 
     What cannot be normalized is printed as {"dead_letter": {code, reason}}.
     """
+    normalizer = Normalizer(library(mappings), mappings=not generic)
+    explained = Explained(normalizer) if explain else None
     now = SystemClock().now()
     for number, line in enumerate(_lines(sys.stdin.buffer)):
         try:
             if len(line) > MAX_RECORD:
                 raise BadInput("too_large", f"a line has at most {MAX_RECORD} bytes")
             data = _field(line, input_field) if input_field else line.rstrip(b"\r\n")
-            raw = RawEvent(data, source, "default", now, Position("stdin", 0, number))
-            document: Any = normalized(raw)
+            raw = Delivery(data, source, "default", now, ("stdin", 0, number), "", timezone)
+            made = normalizer.events(raw)
+            if not made:
+                raise BadInput("json_not_object", "an empty list holds no event")
+            document: Any = made[0][0]
         except BadInput as error:
             document = {"dead_letter": {"code": error.reason_code, "reason": str(error)}}
-        sys.stdout.buffer.write(orjson.dumps(document) + b"\n")
+        if explained is not None:
+            click.echo(explained.of(document))
+        else:
+            sys.stdout.buffer.write(orjson.dumps(document) + b"\n")
+
+
+def library(paths: tuple[Path, ...]) -> Library:
+    """The mappings that load; what is wrong with the others is said on standard error."""
+    errors: list[MappingError] = []
+    programs = read_programs((BUILTIN, *paths), errors)
+    for error in errors:
+        click.echo(str(error), err=True)
+    return Library(programs.values())
 
 
 def _lines(stream: IO[bytes]) -> Iterator[bytes]:

@@ -1,0 +1,65 @@
+"""Access logs in the common and combined formats, with a virtual host first or more behind."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+#: Longest line that is looked at as an access log, characters (servers cap requests at 8 KiB).
+MAX_LINE = 65_536
+
+_QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
+_STAMP = r"\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\]"
+_REST = rf" {_STAMP} {_QUOTED} (\d{{3}}|-) (\d{{1,19}}|-)(?: {_QUOTED} {_QUOTED})?(?: (.*))?"
+_ACCESS = re.compile(r"(\S+) (\S+) (\S+)" + _REST, re.DOTALL | re.ASCII)
+_VHOST = re.compile(
+    r"([A-Za-z0-9._-]{1,253}(?::\d{1,5})?) (\S+) (\S+) (\S+)" + _REST, re.DOTALL | re.ASCII
+)
+#: A user name with blanks, which basic authentication allows.
+_BLANKS = re.compile(r"(\S+) (\S+) (\S.*?)" + _REST, re.DOTALL | re.ASCII)
+_REQUEST = re.compile(r"([A-Z][A-Z_-]{0,31}) (\S.*?)(?: HTTP/(\d(?:\.\d)?))?", re.DOTALL | re.ASCII)
+
+_NAMES = (
+    "client",
+    "ident",
+    "user",
+    "time",
+    "request",
+    "status",
+    "bytes",
+    "referrer",
+    "agent",
+    "rest",
+)
+
+
+def frame(text: str) -> dict[str, Any] | None:
+    """client, ident, user, time, request, method, url, version, status, bytes, referrer, agent,
+    vhost, rest: those that the line has; None if it is no access log.
+    """
+    if len(text) > MAX_LINE or '"' not in text or "[" not in text:
+        return None
+    vhost: str | None = None
+    match = _ACCESS.fullmatch(text)
+    if match is not None:
+        groups = match.groups()
+    elif (match := _VHOST.fullmatch(text)) is not None:
+        vhost, *rest = match.groups()
+        groups = tuple(rest)
+    elif (match := _BLANKS.fullmatch(text)) is not None:
+        groups = match.groups()
+    else:
+        return None
+    fields: dict[str, Any] = {
+        name: value
+        for name, value in zip(_NAMES, groups, strict=True)
+        if value is not None and value != "-" and value != ""
+    }
+    if vhost is not None:
+        fields["vhost"] = vhost
+    request = _REQUEST.fullmatch(fields.get("request", ""))
+    if request is not None:
+        fields["method"], fields["url"] = request[1], request[2]
+        if request[3]:
+            fields["version"] = request[3]
+    return fields

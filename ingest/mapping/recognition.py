@@ -1,0 +1,127 @@
+"""Which mapping knows a line: indexes over the `recognize` entries of all mappings.
+
+The outcome is a function of the line alone: among all entries that hold, the one of the highest
+priority wins, then the one that asks for most, then the first by id. Indexes only keep entries
+that cannot hold from being looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from ingest.mapping.patterns import MAX_TEXT
+from ingest.mapping.plain import _Runner
+from ingest.mapping.program import Match
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ingest.mapping.line import Line
+    from ingest.mapping.program import Block, Entry, Program, Shape
+
+    Known = tuple["Entry", "Program"]
+
+#: Most shapes of JSON objects that are remembered.
+MAX_SHAPES = 8_192
+
+_PROGRAM_PARTS = re.compile(r"[/\[(]")
+
+
+class Recognizer:
+    """The entries of a set of programs, best first."""
+
+    def __init__(self, programs: Iterable[Program]) -> None:
+        known = [(entry, program) for program in programs for entry in program.entries]
+        known.sort(key=lambda pair: (*(-part for part in pair[0].rank), pair[1].id))
+        self._by_format: dict[str, list[Known]] = {}
+        for pair in known:
+            self._by_format.setdefault(pair[0].format, []).append(pair)
+        self._shapes: dict[tuple[str, tuple[str, ...]], list[Known]] = {}
+        self._words: dict[str, list[tuple[Shape, Known]]] = {}
+        for pair in self._by_format.get("text", ()):
+            if pair[0].patterns:
+                for shape in _first_shapes(pair[1].block):
+                    if shape.word:
+                        self._words.setdefault(shape.word, []).append((shape, pair))
+
+    @property
+    def columns(self) -> list[Known]:
+        """The entries of CSV, which are recognised by their text before they are framed."""
+        return self._by_format.get("csv", [])
+
+    def of_fields(self, line: Line) -> Iterator[Known]:
+        """The entries that hold for a line framed as json, windows, cef, leef, kv …, best first."""
+        for pair in self._of_shape(line):
+            entry = pair[0]
+            if (entry.vendors or entry.products) and not _vendor_fits(entry, line.fields):
+                continue
+            if not _text_fits(entry, line):
+                continue
+            if entry.condition is None or _Runner(line).holds(entry.condition):
+                yield pair
+
+    def _of_shape(self, line: Line) -> list[Known]:
+        names = (line.format, tuple(line.fields))
+        known = self._shapes.get(names)
+        if known is None:
+            known = [
+                pair
+                for pair in self._by_format.get(line.format, ())
+                if all(not key or key in line.fields for key in pair[0].keys)
+            ]
+            if len(self._shapes) >= MAX_SHAPES:
+                self._shapes.clear()
+            self._shapes[names] = known
+        return known
+
+    def of_text(self, line: Line) -> Iterator[Known]:
+        """The entries that hold for a text, best first; bare phrases last."""
+        programs = program_names(line.header.program if line.header is not None else None)
+        for pair in self._by_format.get("text", ()):
+            entry = pair[0]
+            if entry.patterns and not (entry.programs or entry.starts or entry.regex):
+                continue
+            if entry.programs and programs.isdisjoint(entry.programs):
+                continue
+            if _text_fits(entry, line) and (
+                entry.condition is None or _Runner(line).holds(entry.condition)
+            ):
+                yield pair
+        text = line.text[:MAX_TEXT]
+        for shape, pair in self._words.get(text.partition(" ")[0], ()):
+            if shape.pattern.match(text) is not None:
+                yield pair
+
+
+def _text_fits(entry: Entry, line: Line) -> bool:
+    text = line.text
+    if entry.starts and not text.startswith(entry.starts):
+        return False
+    if entry.contains and not all(part in text for part in entry.contains):
+        return False
+    return entry.regex is None or entry.regex.match(text[:MAX_TEXT]) is not None
+
+
+def _vendor_fits(entry: Entry, fields: dict[str, Any]) -> bool:
+    vendor = str(fields.get("deviceVendor", "")).strip().casefold()
+    if vendor not in entry.vendors:
+        return False
+    product = str(fields.get("deviceProduct", "")).strip().casefold()
+    return not entry.products or product in entry.products
+
+
+def program_names(program: str | None) -> frozenset[str]:
+    """The names that a syslog tag goes by: `postfix/smtpd` is also `postfix` and `smtpd`."""
+    if not program:
+        return frozenset()
+    name = program.casefold()
+    bare = _PROGRAM_PARTS.split(name.lstrip("/"))
+    path = name.partition("[")[0].partition("(")[0]
+    return frozenset((name, bare[0], path, path.rpartition("/")[2]))
+
+
+def _first_shapes(block: Block) -> Iterator[Shape]:
+    for statement in block:
+        if isinstance(statement, Match):
+            yield from statement.shapes
