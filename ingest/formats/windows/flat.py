@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.formats.windows import evtx, rendered
-from ingest.formats.windows.shape import Frame, build, outcome
+from ingest.formats.windows.shape import SYSMON, Frame, build, outcome
 
 #: Header names of the shippers, by the name in the one shape.
 HEADER = {
@@ -91,8 +91,8 @@ def from_record(record: dict[str, Any]) -> Frame | None:
     head["event_id"] = code
     data |= _section(record.get("EventData"))
     user_data = record.get("UserData")
-    if not data and isinstance(text := head.get("message"), str):
-        data = rendered.data_of(text, str(code), str(head.get("provider", "")))
+    if isinstance(text := head.get("message"), str):
+        _recover(text, head, data, str(code))
     return build(head, data, user_data if isinstance(user_data, dict) else {})
 
 
@@ -128,7 +128,7 @@ def _settle(record: dict[str, Any], head: dict[str, Any], data: dict[str, Any]) 
     if "thread_id" in head and "ProcessID" in data and "process_id" not in head:
         head["process_id"] = data.pop("ProcessID")
     sid = data.get("UserID")
-    if isinstance(sid, str) and sid.startswith("S-1-"):
+    if isinstance(sid, str) and (sid.startswith("S-1-") or "AccountType" in data):
         head["user_sid"] = data.pop("UserID")
     if "AccountType" in data and "AccountName" in data:
         head["user_name"] = data.pop("AccountName")
@@ -136,6 +136,30 @@ def _settle(record: dict[str, Any], head: dict[str, Any], data: dict[str, Any]) 
         head["user_type"] = data.pop("AccountType")
     if "level" not in head:
         head["level"] = record.get("Severity") or record.get("Type")
+
+
+def _recover(text: str, head: dict[str, Any], data: dict[str, Any], code: str) -> None:
+    """Take from the text what is not there otherwise.
+
+    NXLog has one name for the event's own ProcessId and for that of the process that wrote it,
+    and keeps the latter only.
+    """
+    provider = head.get("provider")
+    if not isinstance(provider, str):
+        return
+    if not data or data.keys() <= {"ProcessID"}:
+        for name, value in rendered.data_of(text, code, provider).items():
+            data.setdefault(name, value)
+    elif "process_id" in head and provider in _WITH_PROCESS and "rocess" in text:
+        if not _PROCESS_IDS.isdisjoint(data):
+            return
+        told = rendered.data_of(text, code, provider)
+        if "ProcessId" in told:
+            data["ProcessId"] = told["ProcessId"]
+
+
+_WITH_PROCESS = SYSMON | {"Microsoft-Windows-Security-Auditing"}
+_PROCESS_IDS = frozenset({"ProcessId", "SourceProcessId", "ClientProcessId", "CallerProcessId"})
 
 
 def _section(node: object) -> dict[str, Any]:

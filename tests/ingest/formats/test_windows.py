@@ -337,6 +337,25 @@ def test_process_id_is_the_writers_only_beside_a_thread() -> None:
     assert header["process_id"] == 4
 
 
+def test_the_text_has_the_process_that_nxlog_overwrote() -> None:
+    record = {
+        "EventID": 4689,
+        "Channel": "Security",
+        "SourceName": "Microsoft-Windows-Security-Auditing",
+        "ProcessID": 4,
+        "ThreadID": 60,
+        "ProcessName": "C:\\Windows\\notepad.exe",
+        "Message": "A process has exited.\r\n\r\nProcess Information:\r\n"
+        "\tProcess ID:\t0xfb0\r\n\tProcess Name:\tC:\\Windows\\notepad.exe\r\n",
+    }
+    event = frame(record)
+    named = frame({**record, "ProcessId": "0x1"})
+    assert event is not None
+    assert (event["process_id"], event["data"]["ProcessId"]) == (4, "0xfb0")
+    assert named is not None
+    assert named["data"]["ProcessId"] == "0x1"
+
+
 def test_the_account_that_wrote_an_event_is_header() -> None:
     event = frame(
         {
