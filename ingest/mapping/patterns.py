@@ -118,10 +118,19 @@ def compile_regex(text: str) -> Compiled:
 
 def literal_word(text: str) -> str:
     """The literal first word of all that a regular expression matches, "" where there is none."""
-    match = re.match(r"\^?([A-Za-z0-9_%:,;/=<>@#~-]+) (?![*+?{])", text)
-    if match is None or "|" in text:
+    from re import _parser  # type: ignore[attr-defined]  # the only parser of this dialect
+
+    parsed = _parser.parse(text)
+    if parsed.state.flags & re.IGNORECASE:
         return ""
-    return match[1]
+    word = ""
+    for operator, argument in parsed:
+        name = str(operator)
+        if name == "LITERAL" and argument != ord(" "):
+            word += chr(argument)
+        elif name != "AT" or word:
+            return word if name == "LITERAL" else ""
+    return ""
 
 
 def bounded(text: str) -> re.Pattern[str]:
