@@ -7,7 +7,8 @@ the mappings read, or None for what is no Windows event:
     time (as written), utc_time (Sysmon's own, ISO 8601), process_id, thread_id, version, task,
     opcode, keywords, activity_id, outcome (`success`/`failure` by the audit keywords),
     user_sid, user_name, user_domain, user_type (whose thread wrote the event), message,
-    data {EventData's names: values}, user_data {…}, ecs {what a shipper said in ECS itself}
+    data {EventData's names: values}, user_data {…}, ecs {what a shipper said in ECS itself},
+    identity (a digest of computer, channel, record number and time: the event's own id)
 
 Only what an event has is there. Names and values of `data` are Windows' own: detection rules are
 written against them. Nothing here reads a clock, a file or the network; sizes are bounded by the

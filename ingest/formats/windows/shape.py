@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tocsin.ids import digest
+
 #: An event in the one shape; ingest.formats.windows lists the keys.
 Frame = dict[str, Any]
 
@@ -74,6 +76,9 @@ def build(head: dict[str, Any], data: dict[str, Any], user_data: dict[str, Any])
             frame["utc_time"] = stamp
     if user_data:
         frame["user_data"] = user_data
+    if "record_id" in frame and "time" in frame:
+        parts = ("computer", "channel", "record_id", "time")
+        frame["identity"] = digest("windows", *(str(frame.get(name, "")) for name in parts))
     return frame
 
 
