@@ -1,0 +1,187 @@
+"""What all sources that others connect to have in common: binding, TLS, starting, stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from ingest.sources.account import SourceAccount
+from ingest.sources.appender import Appender, rest
+from ingest.sources.records import Labels, OriginIds
+from tocsin.errors import ConfigError, LogError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tocsin.clock import Clock
+    from tocsin.log.base import Log, Outgoing
+    from tocsin.source_config import Listener, Tls
+
+logger = logging.getLogger(__name__)
+
+#: Seconds to wait before trying the log again, doubled from the first to the last; and before
+#: trying to listen again.
+RETRY_FIRST, RETRY_LAST = 0.1, 5.0
+LISTEN_AGAIN = 5.0
+
+#: Longest that a TLS handshake may take, seconds.
+HANDSHAKE = 10.0
+
+#: When told to stop: how long a connection may be silent before it is closed, and how long any
+#: sender may go on, seconds.
+LINGER, LINGER_MAX = 0.2, 3.0
+
+#: Connections that the kernel accepts before we do.
+BACKLOG = 1_024
+
+
+class Listening(ABC):
+    """A worker that listens on one address until stopped.
+
+    `nonce` (16 hexadecimal digits) is the chance that identities of messages without one of
+    their own are made of; it must differ in each process.
+    """
+
+    def __init__(
+        self, settings: Listener, log: Log, clock: Clock, *, nonce: str, kind: str, source: str
+    ) -> None:
+        self.account = SourceAccount()
+        #: Why nothing can be collected just now, or "".
+        self.down = ""
+        #: Where it listens, once it does.
+        self.address: tuple[str, int] | None = None
+        self.listening = asyncio.Event()
+        self._kind = kind
+        self._settings = settings
+        self._clock = clock
+        self._labels = Labels(settings, source)
+        self._ids = OriginIds(nonce)
+        self._appender = Appender(log, max_waiting=settings.max_waiting)
+        self._stopping = asyncio.Event()
+        self._context = None if settings.tls is None else server_context(settings.tls)
+
+    @property
+    def name(self) -> str:
+        host = self._settings.host
+        return f"{self._kind} {f'[{host}]' if ':' in host else host}:{self._settings.port}"
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was received is in the log."""
+        return self.account.waiting == 0
+
+    def stop(self) -> None:
+        """Take what senders have sent already, then let `run` return."""
+        self._stopping.set()
+
+    async def check(self) -> str:
+        """What `tocsin doctor` says of it; raises ConfigError if it cannot listen."""
+        try:
+            bind(self._settings, self._socket_type).close()
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen: {error.strerror}; if Tocsin runs already that is its own port"
+            ) from None
+        reach = "this machine" if self._settings.loopback else "other machines too"
+        secured = "TLS" if self._context is not None else "no TLS"
+        return f"can listen; reached by {reach}, {secured}"
+
+    async def run(self) -> None:
+        """Listen until stopped; a port in use is tried again, and everything else goes on."""
+        while not self._stopping.is_set():
+            try:
+                listener = bind(self._settings, self._socket_type)
+            except OSError as error:
+                self.account.errors["listen"] += 1
+                self.down = f"cannot listen: {error.strerror}"
+                logger.error("%s: %s, next try in %g s", self.name, self.down, LISTEN_AGAIN)
+                await rest(LISTEN_AGAIN, self._stopping)
+                continue
+            self.down = ""
+            host, port = listener.getsockname()[:2]
+            self.address = (host, port)
+            with listener:
+                await self._work(listener)
+
+    async def _work(self, listener: socket.socket) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._appender.run(), name=f"{self.name} appending")
+            try:
+                await self._serve(listener)
+            finally:
+                self._appender.close()
+
+    @property
+    @abstractmethod
+    def _socket_type(self) -> socket.SocketKind: ...
+
+    @abstractmethod
+    async def _serve(self, listener: socket.socket) -> None:
+        """Serve until `_stopping` is set, and set `listening` once a sender is served."""
+
+    async def _append(self, records: Sequence[Outgoing], size: int) -> bool:
+        """Append, and again while the log is away; False if it still is when we are stopped.
+
+        A record that an attempt did append in spite of its error is the same event: it keeps
+        its identity.
+        """
+        pause = RETRY_FIRST
+        while True:
+            try:
+                await self._appender.append(records, size)
+            except LogError as error:
+                self.account.errors[error.code] += 1
+                if not self.down:
+                    logger.warning("%s: %s; senders wait", self.name, error)
+                self.down = str(error)
+            else:
+                self.down = ""
+                return True
+            if self._stopping.is_set():
+                return False
+            await rest(pause, self._stopping)
+            pause = min(pause * 2, RETRY_LAST)
+
+
+def bind(settings: Listener, kind: socket.SocketKind) -> socket.socket:
+    """A socket bound as the settings say, not blocking; raises OSError."""
+    host = "127.0.0.1" if settings.host == "localhost" else settings.host
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, kind)
+    try:
+        if kind is socket.SOCK_STREAM:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setblocking(False)
+        bound.bind((host, settings.port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def server_context(tls: Tls) -> ssl.SSLContext:
+    """The TLS context of a listener: 1.2 or newer; a client certificate where one is asked for.
+
+    Raises ConfigError for files that cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(tls.certificate_file, tls.key_file, password=_no_password)
+        if tls.client_ca_file is not None:
+            context.load_verify_locations(tls.client_ca_file)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        files = [tls.certificate_file, tls.key_file, tls.client_ca_file]
+        named = ", ".join(str(file) for file in files if file is not None)
+        raise ConfigError(f"sources: the TLS files {named} cannot be used: {error}") from None
+    return context
+
+
+def _no_password() -> str:
+    """OpenSSL would ask at the terminal."""
+    raise ValueError("the key is encrypted; decrypt it, and let only its owner read it")
