@@ -68,17 +68,15 @@ def unmarked(text: str, make: Maker, library: Library) -> Iterator[Line]:
     if (fields := access(text)) is not None:
         yield make("access", fields, text)
     for entry, _ in library.recognizer.columns:
-        if entry.regex is not None and entry.regex.match(text[:MAX_CSV]) is None:
-            continue
         fields = csv(text, entry.columns, entry.delimiter)
         if fields is not None:
             yield make("csv", fields, text)
-    if text.count("=", 0, MAX_CSV) >= MIN_PAIRS and (fields := kv.frame(text)):
+    if text.count("=", 0, MAX_PAIRS) >= MIN_PAIRS and (fields := kv.frame(text)):
         yield make("kv", fields, text)
 
 
-#: How much of a text the beginnings of CSV and pairs are looked for in, characters.
-MAX_CSV = 16_384
+#: How much of a text pairs are looked for in, characters.
+MAX_PAIRS = 16_384
 
 #: The fewest equals signs of a text of pairs.
 MIN_PAIRS = 2

@@ -205,20 +205,21 @@ class Normalizer:
             return found
         for line in marked(text, make):
             if (mapped := self.library.map_fields(line)) is not None:
-                return self._done(line, mapped)
+                return self._done(mapped)
         line = make("text", {"message": text}, text)
-        if (mapped := self.library.map_text(line)) is not None:
-            return self._done(line, mapped)
+        fallback = self.library.map_text(line)
+        if fallback is not None and fallback.ran.fits:
+            return self._done(fallback)
         for line in unmarked(text, make, self.library):
             if (mapped := self.library.map_fields(line)) is not None:
-                return self._done(line, mapped)
-        return None
+                return self._done(mapped)
+        return None if fallback is None else self._done(fallback)
 
-    def _done(self, line: Line, mapped: Mapped) -> Parsed:
+    def _done(self, mapped: Mapped) -> Parsed:
         if self.watch is not None:
-            self.watch(line, mapped)
+            self.watch(mapped.line, mapped)
         document = mapped.document
-        header = line.header
+        header = mapped.line.header
         if header is not None:
             if header.own is not None:
                 document["tocsin"] = dict(header.own)
@@ -339,10 +340,10 @@ class Normalizer:
         if fields is not None:
             line = make("windows", dict(fields), text)
             if (mapped := self.library.map_fields(line)) is not None:
-                return self._done(line, mapped)
+                return self._done(mapped)
         line = make("json", record, text)
         if (mapped := self.library.map_fields(line)) is not None:
-            return self._done(line, mapped)
+            return self._done(mapped)
         if depth >= MAX_ENVELOPES:
             return None
         inside = unwrap(record, raw.received, raw.zone)

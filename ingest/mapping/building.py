@@ -456,7 +456,7 @@ class _Builder:
             columns=tuple(model.columns),
             delimiter=model.delimiter,
             patterns=model.patterns,
-            rank=(model.priority or self.model.priority, asked),
+            rank=(asked, model.priority or self.model.priority),
             line=self._line(at),
         )
 

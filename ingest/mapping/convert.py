@@ -80,6 +80,16 @@ def _whole_text(value: str) -> int | None:
     return int(whole_part) if not fraction.strip("0") else None
 
 
+def integer(value: Any) -> int | None:
+    """A whole number; what is behind the point is cut off."""
+    found = whole(value)
+    if found is None and not isinstance(value, (bool, list)):
+        decimal = number(value)
+        if decimal is not None and abs(decimal) < MAX_LONG:
+            return int(decimal)
+    return found
+
+
 def port(value: Any) -> int | None:
     """A port number."""
     number = whole(value)

@@ -31,7 +31,7 @@ CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "text": convert.text,
     "lower": convert.lower,
     "upper": convert.upper,
-    "int": convert.whole,
+    "int": convert.integer,
     "float": convert.number,
     "bool": convert.boolean,
     "ip": convert.ip,

@@ -11,11 +11,11 @@ from ingest.mapping.loading import load_programs
 from ingest.mapping.recognition import Recognizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from ingest.mapping.line import Line
     from ingest.mapping.plain import Ran
-    from ingest.mapping.program import Entry, Program
+    from ingest.mapping.program import Program
     from tocsin.contracts import Document
 
 
@@ -30,6 +30,7 @@ class Mapped:
     #: The provider's own id, None where there is none that can be trusted.
     identity: str | None
     ran: Ran
+    line: Line
 
 
 class Library:
@@ -41,21 +42,23 @@ class Library:
 
     def map_fields(self, line: Line) -> Mapped | None:
         """The event of a framed line, None if no mapping knows it."""
-        return self._first(line, self.recognizer.of_fields(line))
+        for _, program in self.recognizer.of_fields(line):
+            return self._run(program, line)
+        return None
 
     def map_text(self, line: Line) -> Mapped | None:
-        """The event of a text, None if no mapping knows it."""
-        return self._first(line, self.recognizer.of_text(line))
+        """The event of a text by the best mapping, but rather by one with a pattern for it.
 
-    def _first(self, line: Line, known: Iterator[tuple[Entry, Program]]) -> Mapped | None:
-        """The event of the best mapping, but rather of one that has a pattern for the text."""
+        None if no mapping knows it. `Mapped.ran.fits` is False where no pattern fits.
+        """
         fallback: Mapped | None = None
-        tried: set[str] = set()
-        for _, program in known:
-            if program.id in tried:
+        tried: set[tuple[str, str]] = set()
+        for _, program, framed in self.recognizer.of_text(line):
+            name = (program.id, framed.format)
+            if name in tried:
                 continue
-            tried.add(program.id)
-            mapped = self._run(program, line)
+            tried.add(name)
+            mapped = self._run(program, framed)
             if mapped.ran.fits:
                 return mapped
             fallback = fallback or mapped
@@ -67,7 +70,7 @@ class Library:
         ran = plain.run(program, line)
         at, written = ran.out["@timestamp"]
         ran.out["@timestamp"] = written
-        return Mapped(ran.document(program, line), at, program, ran.identity, ran)
+        return Mapped(ran.document(program, line), at, program, ran.identity, ran, line)
 
 
 #: Most mappings that are run on one line.

@@ -315,9 +315,9 @@ def apply(step: Step, value: Any, received: int, zone: str) -> Any:
     if step.kind == "map":
         if isinstance(value, dict):
             return None
-        found_one = step.detail.get(words(value).casefold())
-        if found_one is not None:
-            return found_one
+        key = words(value).casefold()
+        if key in step.detail:
+            return step.detail[key]
         return value if step.keep else step.default
     name, argument = step.detail
     if name == "time":

@@ -205,7 +205,7 @@ class Entry:
     columns: tuple[str | None, ...] = ()
     delimiter: str = ","
     patterns: bool = False
-    #: (priority, how much it asks for): greater wins.
+    #: (how much it asks for, priority): greater wins.
     rank: tuple[int, int] = (0, 0)
     line: int = 0
 

@@ -1,15 +1,17 @@
 """Which mapping knows a line: indexes over the `recognize` entries of all mappings.
 
-The outcome is a function of the line alone: among all entries that hold, the one of the highest
-priority wins, then the one that asks for most, then the first by id. Indexes only keep entries
+The outcome is a function of the line alone: among all entries that hold, the one of the most
+specific wins, then the one of the highest priority, then the first by id. Indexes only keep entries
 that cannot hold from being looked at.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ingest.formats import csv
 from ingest.mapping.patterns import MAX_TEXT
 from ingest.mapping.plain import _Runner
 from ingest.mapping.program import Match
@@ -37,6 +39,10 @@ class Recognizer:
         self._by_format: dict[str, list[Known]] = {}
         for pair in known:
             self._by_format.setdefault(pair[0].format, []).append(pair)
+        #: What is recognised by its text alone: texts, and separated values that say how they look.
+        self._texts = [
+            pair for pair in known if pair[0].format in ("text", "csv") and _says_which(pair[0])
+        ]
         self._shapes: dict[tuple[str, tuple[str, ...]], list[Known]] = {}
         self._words: dict[str, list[tuple[Shape, Known]]] = {}
         for pair in self._by_format.get("text", ()):
@@ -47,8 +53,8 @@ class Recognizer:
 
     @property
     def columns(self) -> list[Known]:
-        """The entries of CSV, which are recognised by their text before they are framed."""
-        return self._by_format.get("csv", [])
+        """The entries of CSV that say nothing of its text: their columns must fit."""
+        return [pair for pair in self._by_format.get("csv", ()) if not _says_which(pair[0])]
 
     def of_fields(self, line: Line) -> Iterator[Known]:
         """The entries that hold for a line framed as json, windows, cef, leef, kv …, best first."""
@@ -75,23 +81,30 @@ class Recognizer:
             self._shapes[names] = known
         return known
 
-    def of_text(self, line: Line) -> Iterator[Known]:
-        """The entries that hold for a text, best first; bare phrases last."""
+    def of_text(self, line: Line) -> Iterator[tuple[Entry, Program, Line]]:
+        """The entries that hold for a text, and it as they frame it; best first, phrases last."""
         programs = program_names(line.header.program if line.header is not None else None)
-        for pair in self._by_format.get("text", ()):
-            entry = pair[0]
-            if entry.patterns and not (entry.programs or entry.starts or entry.regex):
-                continue
+        for entry, program in self._texts:
             if entry.programs and programs.isdisjoint(entry.programs):
                 continue
-            if _text_fits(entry, line) and (
-                entry.condition is None or _Runner(line).holds(entry.condition)
-            ):
-                yield pair
+            if not _text_fits(entry, line):
+                continue
+            framed = line
+            if entry.format == "csv":
+                fields = csv.frame(line.text, entry.columns, entry.delimiter)
+                if fields is None:
+                    continue
+                framed = replace(line, format="csv", fields=fields)
+            if entry.condition is None or _Runner(framed).holds(entry.condition):
+                yield entry, program, framed
         text = line.text[:MAX_TEXT]
-        for shape, pair in self._words.get(text.partition(" ")[0], ()):
+        for shape, (entry, program) in self._words.get(text.partition(" ")[0], ()):
             if shape.pattern.match(text) is not None:
-                yield pair
+                yield entry, program, line
+
+
+def _says_which(entry: Entry) -> bool:
+    return bool(entry.programs or entry.starts or entry.contains or entry.regex)
 
 
 def _text_fits(entry: Entry, line: Line) -> bool:

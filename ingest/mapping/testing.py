@@ -9,6 +9,7 @@ import orjson
 
 from ingest.mapping.library import Library
 from ingest.normalize import Delivery, Normalizer
+from ingest.times import read_time
 from tocsin.errors import BadInput
 
 if TYPE_CHECKING:
@@ -89,8 +90,9 @@ def same(path: str, value: Any, wanted: Any) -> bool:
         return True
     if isinstance(value, list) and not isinstance(wanted, list):
         return value == [wanted]
-    if path == "@timestamp" and isinstance(value, str) and isinstance(wanted, str):
-        return value.replace(".000Z", "Z") == wanted.replace(".000Z", "Z")
+    if isinstance(value, str) and isinstance(wanted, str) and value[10:11] == "T":
+        found = read_time(wanted, RECEIVED)
+        return found is not None and found[1] == value
     return False
 
 
