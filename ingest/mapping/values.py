@@ -6,7 +6,7 @@ from typing import Any
 
 #: Texts that mean that there is no value.
 NOTHING = frozenset(
-    {"", " ", "-", "--", "N/A", "n/a", "null", "(null)", "None", "undefined", "[]", "{}"}
+    {"", " ", "-", "--", "N/A", "n/a", "null", "(null)", "<null>", "None", "undefined", "[]", "{}"}
 )
 
 
