@@ -250,8 +250,17 @@ _CLF_BARE = re.compile(
 )
 _DIGITS = re.compile(r"\d{9,19}(?:\.\d{1,9})?", re.ASCII)
 
-#: Names of zones that are written behind times and mean one thing.
-_UTC_NAMES = frozenset({"UTC", "GMT", "Z"})
+#: Names of zones that are written behind times: RFC 2822, and those of one meaning in use.
+#: Others (IST, which is India's, Israel's and Ireland's) are left to the source's own zone.
+_ZONE_NAMES = {
+    name: f"Etc/GMT{-hours:+d}" if hours else "UTC"
+    for name, hours in (
+        *(("UTC", 0), ("GMT", 0), ("Z", 0), ("WET", 0), ("WEST", 1), ("BST", 1), ("CET", 1)),
+        *(("MEZ", 1), ("CEST", 2), ("MESZ", 2), ("EET", 2), ("EEST", 3), ("MSK", 3), ("JST", 9)),
+        *(("AEST", 10), ("AEDT", 11), ("BRT", -3), ("EDT", -4), ("EST", -5), ("CDT", -5)),
+        *(("CST", -6), ("MDT", -6), ("MST", -7), ("PDT", -7), ("PST", -8), ("AKST", -9)),
+    )
+}
 
 
 def read_time(value: object, received: int, zone: str = "UTC") -> Instant | None:
@@ -278,6 +287,11 @@ def _read_text(text: str, received: int, zone: str) -> Instant | None:
             return iso8601(text, zone)
         except ValueError:
             pass  # perhaps a zone's name behind it
+    if text[:1] == "[" and text[-1:] == "]":
+        text = text[1:-1]
+    head, _, tail = text.rpartition(" ")
+    if head and (named := _ZONE_NAMES.get(tail)):
+        text, zone = head, named
     try:
         return _read_known(text, zone) or rfc3164(text, received, zone)
     except (ValueError, OverflowError):
@@ -287,15 +301,10 @@ def _read_text(text: str, received: int, zone: str) -> Instant | None:
 @lru_cache(CACHE_SIZE)
 def _read_known(text: str, zone: str) -> Instant | None:
     """Every form that does not need the time of receipt; raises ValueError."""
-    head, _, tail = text.rpartition(" ")
-    if tail in _UTC_NAMES and head:
-        return _read_known(head, "UTC")
     if _DIGITS.fullmatch(text):
         if len(text) == 14 and "1970" < text[:4] < "2100":
             return _compact(text, zone)
         return epoch(float(text) if "." in text else int(text))
-    if text[:1] == "[" and text[-1:] == "]":
-        return _read_known(text[1:-1], zone)
     if text[:1].isdigit():
         return _read_numeric(text, zone)
     if match := _NAMED.fullmatch(text):
@@ -306,7 +315,7 @@ def _read_known(text: str, zone: str) -> Instant | None:
         return _civil(
             (year, _month(month), day, hour, minute, second),
             fraction,
-            "UTC" if named in _UTC_NAMES else zone,
+            _ZONE_NAMES.get(named or "", zone),
         )
     return None
 
@@ -391,7 +400,7 @@ def _civil(
 @lru_cache(CACHE_SIZE)
 def _formatted(text: str, form: str, zone: str) -> Instant | None:
     try:
-        found = datetime.strptime(text, form)  # noqa: DTZ007 (the zone is added below)
+        found = datetime.strptime(text, form)
         if found.tzinfo is None:
             found = found.replace(tzinfo=time_zone(zone))
         at = (found - _EPOCH) // timedelta(milliseconds=1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.times import common_log, ctime, epoch, iso8601, rfc3164, rfc3339
+from ingest.times import common_log, ctime, epoch, iso8601, read_time, rfc3164, rfc3339
 from tocsin.clock import iso, parse_iso
 
 YEARLESS = [
@@ -119,3 +119,18 @@ def test_beyond_the_calendar() -> None:
     for milliseconds in (10**18, -(10**18), 10**30):
         with pytest.raises(ValueError, match="no instant"):
             rfc3339(milliseconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("Mar 6 2023 08:04:45.866 CET", "2023-03-06T07:04:45.866Z"),
+        ("2023-01-02 10:00:00 CST", "2023-01-02T16:00:00.000Z"),
+        ("Tue Aug 26 12:04:18 CEST 2025", "2025-08-26T10:04:18.000Z"),
+        ("[13/Feb/2024:15:33:43 GMT]", "2024-02-13T15:33:43.000Z"),
+        ("Mar 6 2023 08:04:45 IST", None),  # three countries
+    ],
+)
+def test_names_of_zones_behind_times(text: str, written: str | None) -> None:
+    found = read_time(text, 1_717_243_200_000)
+    assert (found[1] if found else None) == written
