@@ -322,15 +322,14 @@ def transport(value: Any) -> str | None:
 
 
 _DIRECTIONS = {
-    **dict.fromkeys(
-        ("in", "inbound", "incoming", "ingress", "received", "0", "rx", "download"), "inbound"
-    ),
-    **dict.fromkeys(
-        ("out", "outbound", "outgoing", "egress", "sent", "1", "tx", "upload"), "outbound"
-    ),
+    **dict.fromkeys(("in", "inbound", "incoming", "received", "0", "rx", "download"), "inbound"),
+    **dict.fromkeys(("out", "outbound", "outgoing", "sent", "1", "tx", "upload"), "outbound"),
     **dict.fromkeys(("internal", "lateral", "local"), "internal"),
     "external": "external",
     "unknown": "unknown",
+    # ECS: of a host's own interface, not of the network's edge
+    "ingress": "ingress",
+    "egress": "egress",
 }
 
 
