@@ -14,6 +14,7 @@ import orjson
 
 from detect.keys import dedup_key, group_key
 from detect.model import ENTITY_FIELDS
+from detect.sigma.batch import BatchMatcher, EventText
 from detect.sigma.event import FieldMap, Path, Reader, find
 from detect.sigma.values import spread, text_of
 from tocsin.clock import parse_iso
@@ -28,6 +29,7 @@ from tocsin.contracts import (
 from tocsin.errors import BadInput
 from tocsin.ids import digest, event_id, finding_id
 from tocsin.log.base import Outgoing
+from tocsin.route import ROUTE
 from tocsin.stage import Batch
 
 if TYPE_CHECKING:
@@ -63,17 +65,17 @@ class MatchStage:
 
     def __init__(self, ruleset: RuleSet) -> None:
         self._ruleset = ruleset
+        self._matcher = BatchMatcher(ruleset)
 
     def process(self, records: Sequence[Record], state: State, now: int) -> Batch:
         """Match each record; raises BadInput for one that holds no event document."""
         batch = Batch()
-        for record in records:
-            event = _document(record)
-            matches = self._ruleset.match(event)
-            if not matches:
-                batch.filtered["no_match"] += 1
-                continue
-            seen = _Seen(event, record)
+        found = self._matcher.match([_text(record) for record in records])
+        if unmatched := len(records) - len(found):
+            batch.filtered["no_match"] += unmatched
+        for at in sorted(found):
+            event, matches = found[at]
+            seen = _Seen(event, records[at])
             before = len(batch.outputs)
             referred = False
             for match in matches:
@@ -90,6 +92,15 @@ class MatchStage:
     def tick(self, partition: int, state: State, now: int) -> Sequence[Outgoing]:
         """Nothing is due by time alone."""
         return ()
+
+
+def _text(record: Record) -> EventText:
+    """The event for the matcher; one that the normalize stage did not write is checked first."""
+    for name, value in record.headers:
+        if name == ROUTE and value:
+            return EventText(record.value, value)
+    event = _document(record)
+    return EventText(orjson.dumps(event), event=event)
 
 
 def _document(record: Record) -> dict[str, Any]:

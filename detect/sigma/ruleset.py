@@ -11,7 +11,7 @@ from detect.sigma.event import FieldMap, Reader
 from tocsin.errors import ContentErrors, Place, RuleError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from detect.model import AlertPolicy, Correlation
     from detect.sigma.taxonomy import Logsource, Taxonomy
@@ -94,6 +94,11 @@ class RuleSet:
             for reference in dict.fromkeys(correlation.references):
                 referring[reference].append(correlation)
         self._referring = {key: tuple(found) for key, found in referring.items()}
+
+    def pairs(self, route: Iterable[int]) -> Iterator[tuple[FieldMap, CompiledRule]]:
+        """The rules that concern events of these logsources, each with its field map."""
+        for position in route:
+            yield from self._buckets[position]
 
     def rule(self, rule_id: str) -> CompiledRule | None:
         """The rule of that id, None if there is none that can be evaluated."""

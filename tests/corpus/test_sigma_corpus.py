@@ -11,6 +11,8 @@ import orjson
 import pytest
 
 from detect.sigma import RuleSet, load_rules
+from detect.sigma.batch import BatchMatcher, EventText
+from tocsin.route import route_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +90,24 @@ def test_hits_agree_with_the_published_ones(published: RuleSet, shared: Path, co
     }
     assert known - hits == set()
     assert hits - known == set(BEYOND[corpus])
+
+
+@pytest.mark.parametrize("corpus", list(BEYOND))
+def test_the_indexed_matcher_agrees(published: RuleSet, shared: Path, corpus: str) -> None:
+    """On every rule and every event, with the same reasons, at first sight and with experience."""
+    documents = [event for _, event in events(shared, corpus)]
+    texts = [EventText(orjson.dumps(event), route_of(event)) for event in documents]
+    plain = [
+        [(match.rule.rule.id, match.hits) for match in published.match(event)]
+        for event in documents
+    ]
+    matcher = BatchMatcher(published)
+    for size in (700, len(texts)):
+        for start in range(0, len(texts), size):
+            found = matcher.match(texts[start : start + size])
+            for at, expected in enumerate(plain[start : start + size]):
+                got = found[at].matches if at in found else []
+                assert [(match.rule.rule.id, match.hits) for match in got] == expected
 
 
 def test_the_regression_files_fire_the_rules_they_were_made_for(

@@ -1,0 +1,196 @@
+"""The indexed matcher: one scan for each bucket of a batch, then only candidates are evaluated.
+
+It means what RuleSet.match means, and a test holds the two equal. Events are sorted into buckets by
+the fields that decide about logsources; the JSON texts of a bucket's events are scanned together;
+an event is decoded and a rule evaluated only where the rule's witness was found.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from detect.sigma.bucket import bucket
+from detect.sigma.event import Reader
+from detect.sigma.literals import ODD_LETTERS
+from detect.sigma.routing import Router
+from detect.sigma.ruleset import Match
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from detect.sigma.bucket import Bucket, Candidate
+    from detect.sigma.routing import BucketKey
+    from detect.sigma.ruleset import RuleSet
+
+
+class EventText(NamedTuple):
+    """An event as JSON: `text` as orjson writes it (canonical), and what its bucket follows from.
+
+    `route` is the header `route` of its record (tocsin.contracts.route_of), empty where there is
+    none; `event` the decoded event, if somebody decoded it.
+    """
+
+    text: bytes
+    route: bytes = b""
+    event: Mapping[str, Any] | None = None
+
+
+class Matched(NamedTuple):
+    """An event that rules match, decoded, and the matches in the order of rule ids."""
+
+    event: Mapping[str, Any]
+    matches: list[Match]
+
+
+class BatchMatcher:
+    """Matches batches of events against a rule set.
+
+    Keeps what it learned about the stream (buckets, which literals are rare); no result depends
+    on it. Not for several threads at once.
+    """
+
+    def __init__(self, ruleset: RuleSet) -> None:
+        self._ruleset = ruleset
+        self._router = Router(ruleset)
+        self._buckets: dict[BucketKey, Bucket] = {}
+        #: Rules evaluated on events, and those that matched.
+        self.evaluated = 0
+        self.matched = 0
+
+    def match(self, texts: Sequence[EventText]) -> dict[int, Matched]:
+        """What matches, by the event's place in the batch."""
+        places: dict[BucketKey, list[int]] = defaultdict(list)
+        router = self._router
+        for at, (text, route, event) in enumerate(texts):
+            key = router.routed(route) if route and event is None else None
+            if key is None:
+                key = router.key(orjson.loads(text) if event is None else event)
+            places[key].append(at)
+        found: dict[int, Matched] = {}
+        for key, members in places.items():
+            known = self._buckets.get(key)
+            if known is None:
+                known = self._buckets[key] = self._bucket(key, texts[members[0]])
+            self._match_bucket(known, members, texts, found)
+            known.note([texts[at].text for at in members])
+        return found
+
+    def _bucket(self, key: BucketKey, text: EventText) -> Bucket:
+        pairs = self._ruleset.pairs(self._ruleset.taxonomy.route(_decoded(text)))
+        return bucket(pairs, self._router.known(key))
+
+    def _match_bucket(
+        self,
+        known: Bucket,
+        members: list[int],
+        texts: Sequence[EventText],
+        found: dict[int, Matched],
+    ) -> None:
+        if not known.candidates and not known.constant:
+            return
+        hits = _hits(known, [texts[at].text for at in members])
+        always = known.plan.unwitnessed
+        if not always and not known.constant:
+            # The usual case: most events hold nothing that is looked for.
+            inners: Collection[int] = hits
+        else:
+            inners = range(len(members))
+        for inner in inners:
+            at = members[inner]
+            numbers = _wanted(known, hits.get(inner) or _NOTHING)
+            if numbers or known.constant:
+                event = _decoded(texts[at])
+                if matches := self._evaluate(known, numbers, event):
+                    found[at] = Matched(event, matches)
+
+    def _evaluate(
+        self, known: Bucket, wanted: Sequence[int], event: Mapping[str, Any]
+    ) -> list[Match]:
+        readers: dict[int, Reader] = {}
+        matches: dict[str, Match] = {}
+        for candidate in known.constant:
+            _explain(candidate, _reader(candidate, event, readers), matches)
+        self.evaluated += len(wanted)
+        for number in sorted(wanted):
+            candidate = known.candidates[number]
+            reader = _reader(candidate, event, readers)
+            if candidate.holds(reader):
+                _explain(candidate, reader, matches)
+        self.matched += len(matches)
+        return [matches[rule_id] for rule_id in sorted(matches)]
+
+
+_NOTHING: frozenset[int] = frozenset()
+
+
+def _decoded(text: EventText) -> Mapping[str, Any]:
+    event: Mapping[str, Any] = orjson.loads(text.text) if text.event is None else text.event
+    return event
+
+
+def _reader(candidate: Candidate, event: Mapping[str, Any], readers: dict[int, Reader]) -> Reader:
+    fields = candidate.fields
+    reader = readers.get(id(fields))
+    if reader is None:
+        reader = readers[id(fields)] = Reader(event, fields)
+    return reader
+
+
+def _explain(candidate: Candidate, reader: Reader, matches: dict[str, Match]) -> None:
+    """Evaluate the whole condition, which also gives the reasons."""
+    hits = candidate.rule.condition.evaluate(reader)
+    if hits is not None:
+        matches.setdefault(candidate.rule.rule.id, Match(candidate.rule, hits, reader))
+
+
+def _wanted(known: Bucket, hits: Collection[int]) -> list[int]:
+    """The candidates all of whose scanned clauses were found, and those that have none."""
+    plan = known.plan
+    wanted = list(plan.unwitnessed)
+    tried: set[int] = set()
+    for literal in hits:
+        for number in plan.first[literal]:
+            if number not in tried:
+                tried.add(number)
+                if all(not clause.isdisjoint(hits) for clause in plan.rest[number]):
+                    wanted.append(number)
+    return wanted
+
+
+def _hits(known: Bucket, texts: list[bytes]) -> dict[int, set[int]]:
+    """The literals found in each text."""
+    scan, literals = known.plan.scan, len(known.plan.first)
+    hits: dict[int, set[int]] = {}
+    if scan is None:
+        return hits
+    ends: list[int] = []
+    total = 0
+    for text in texts:
+        total += len(text) + 1
+        ends.append(total)
+    at = 0
+    odd: set[int] = set()
+    for end, literal in scan(b"\n".join(texts)):
+        while end > ends[at]:
+            at += 1
+        if literal >= literals:
+            odd.add(at)
+        elif at in hits:
+            hits[at].add(literal)
+        else:
+            hits[at] = {literal}
+    for at in odd:
+        more = {literal for _, literal in scan(_plain(texts[at])) if literal < literals}
+        hits[at] = hits.get(at, set()) | more
+    return hits
+
+
+_PLAIN = str.maketrans(dict(zip(ODD_LETTERS, "siik", strict=True)))
+
+
+def _plain(text: bytes) -> bytes:
+    """The text with the odd letters as the ASCII letters that they equal without case."""
+    return text.decode("utf-8", "replace").translate(_PLAIN).encode()

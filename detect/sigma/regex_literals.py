@@ -1,0 +1,203 @@
+"""Texts that a regular expression cannot match without, read from its source.
+
+Only what is certain is used: letters outside of optional, repeated-from-zero and negated parts.
+A construct that is not understood ends the search, so the answer may be poorer than possible and
+is never wrong.
+"""
+
+from __future__ import annotations
+
+#: Most alternatives followed; more say too little each.
+MAX_ALTERNATIVES = 64
+
+_SPECIAL = frozenset(".^$*+?{}[]|()\\")
+#: Escapes that stand for themselves.
+_PLAIN_ESCAPES = frozenset("\\.^$*+?{}[]|()-/ \"'#&~,:;<>=@!%_`")
+
+
+class _Unclear(Exception):
+    """The source holds something this reader does not follow."""
+
+
+def required(source: str) -> tuple[str, ...] | None:
+    """Texts of which one is in every match; None if there is no such set.
+
+    The texts are as the source has them; with a caseless expression they are to be compared
+    without case, which callers do anyway.
+    """
+    reader = _Reader(source)
+    try:
+        found = reader.alternatives()
+        if reader.rest():
+            return None
+    except (_Unclear, IndexError, RecursionError):
+        return None
+    if not found or len(found) > MAX_ALTERNATIVES or not all(found):
+        return None
+    return tuple(dict.fromkeys(found))
+
+
+class _Reader:
+    """Reads a source; each part is the best set of texts it requires ([''] for none)."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._at = 0
+        self._depth = 0
+
+    def rest(self) -> bool:
+        return self._at < len(self._source)
+
+    def _peek(self) -> str:
+        return self._source[self._at] if self._at < len(self._source) else ""
+
+    def alternatives(self) -> list[str]:
+        """Branches with `|` between: each branch's best texts together."""
+        found = self._branch()
+        while self._peek() == "|":
+            self._at += 1
+            found = [*found, *self._branch()]
+        return found
+
+    def _branch(self) -> list[str]:
+        """A sequence: the most telling of its runs of letters and of its groups."""
+        best: list[str] = [""]
+        run = ""
+        while (char := self._peek()) and char not in "|)":
+            texts, literal = self._atom()
+            low = self._quantifier()
+            if literal is not None and low == (1, True):
+                run += literal
+                continue
+            if literal is not None and low[0] >= 1:
+                run += literal  # repeated: what follows is not known to stand right behind it
+                best, run = _better(best, [run]), ""
+                continue
+            best, run = _better(best, [run]), ""
+            if literal is None and low[0] >= 1:
+                best = _better(best, texts)
+        return _better(best, [run])
+
+    def _atom(self) -> tuple[list[str], str | None]:
+        """One atom: the texts it requires, and its letter if it is one."""
+        char = self._source[self._at]
+        self._at += 1
+        match char:
+            case "(":
+                return self._group(), None
+            case "[":
+                return self._set()
+            case "." | "^" | "$":
+                return [""], None
+            case "\\":
+                return self._escape()
+            case "*" | "+" | "?" | "{":
+                raise _Unclear
+            case _:
+                return [char], char
+
+    def _group(self) -> list[str]:
+        self._depth += 1
+        if self._depth > 20:
+            raise _Unclear
+        lookaround = False
+        if self._peek() == "?":
+            self._at += 1
+            lookaround = self._flags()
+        found = self.alternatives() if not lookaround else [""]
+        if self._peek() != ")":
+            raise _Unclear
+        self._at += 1
+        self._depth -= 1
+        return found
+
+    def _flags(self) -> bool:
+        """After `(?`: names and flags are passed over; True if the group is empty of text."""
+        if self._source.startswith("P<", self._at) or self._source.startswith("<", self._at):
+            if self._source[self._at + 1 : self._at + 2] in "=!":
+                raise _Unclear
+            self._at = self._source.index(">", self._at) + 1 if ">" in self._source else -1
+            if self._at <= 0:
+                raise _Unclear
+            return False
+        while self._peek() and self._peek() in "imsU-":
+            self._at += 1
+        if self._peek() == ":":
+            self._at += 1
+            return False
+        if self._peek() == ")":
+            return True
+        raise _Unclear
+
+    def _set(self) -> tuple[list[str], str | None]:
+        """A class of one letter in both cases is that letter; any other says nothing."""
+        start = self._at
+        if self._peek() == "^":
+            self._at += 1
+        if self._peek() == "]":
+            self._at += 1
+        while self._peek() != "]":
+            if self._peek() == "\\":
+                self._at += 1
+            elif self._source.startswith("[:", self._at):
+                self._at = self._source.index(":]", self._at) + 1
+            if self._at >= len(self._source):
+                raise _Unclear
+            self._at += 1
+        inside = self._source[start : self._at]
+        self._at += 1
+        if len(set(inside.lower())) == 1 and inside.isalpha() and inside.isascii():
+            return [inside[0]], inside[0]
+        return [""], None
+
+    def _escape(self) -> tuple[list[str], str | None]:
+        char = self._source[self._at]
+        self._at += 1
+        if char in _PLAIN_ESCAPES:
+            return [char], char
+        if char in "dDwWsSbBAz":
+            return [""], None
+        if char in "tnr":
+            text = {"t": "\t", "n": "\n", "r": "\r"}[char]
+            return [text], text
+        raise _Unclear
+
+    def _quantifier(self) -> tuple[int, bool]:
+        """How often at least, and whether exactly once."""
+        char = self._peek()
+        if char == "*":
+            low = 0
+        elif char == "+":
+            low = 1
+        elif char == "?":
+            low = 0
+        elif char == "{":
+            return self._counted()
+        else:
+            return 1, True
+        self._at += 1
+        if self._peek() in ("?", "+"):
+            self._at += 1
+        return low, False
+
+    def _counted(self) -> tuple[int, bool]:
+        end = self._source.find("}", self._at)
+        if end < 0:
+            raise _Unclear
+        low, comma, high = self._source[self._at + 1 : end].partition(",")
+        if not low.isdigit() or (high and not high.isdigit()):
+            raise _Unclear
+        self._at = end + 1
+        if self._peek() in ("?", "+"):
+            self._at += 1
+        return int(low), int(low) == 1 and not comma
+
+
+def _better(known: list[str], other: list[str]) -> list[str]:
+    """The set whose shortest text is longer; of equals the smaller one."""
+    if not other:
+        return known
+    shortest, length = min(map(len, known)), min(map(len, other))
+    if length != shortest:
+        return other if length > shortest else known
+    return other if len(other) < len(known) else known
