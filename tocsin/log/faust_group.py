@@ -277,7 +277,7 @@ class FaustSubscription:
     def _recovered_offsets(self) -> int:
         """How far the changelogs have been read, all partitions together."""
         tables: Any = self._app.tables
-        return sum(tables.recovery.active_offsets.values())
+        return sum(offset or 0 for offset in tables.recovery.active_offsets.values())
 
     def _drop(self) -> None:
         self._assignments += 1
