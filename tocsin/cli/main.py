@@ -29,6 +29,7 @@ COMMANDS = {
     "setup": ("tocsin.cli.setup", "setup"),
     "doctor": ("tocsin.cli.doctor", "doctor"),
     "normalize": ("tocsin.cli.normalize", "normalize"),
+    "scan": ("tocsin.cli.scan.command", "command"),
     "mappings": ("tocsin.cli.mappings", "mappings"),
     "rules": ("tocsin.cli.content", "rules"),
     "playbook": ("tocsin.cli.content", "playbook"),

@@ -1,0 +1,1 @@
+"""`tocsin scan`: hunting in files with rules, without any server."""
