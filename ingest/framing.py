@@ -67,6 +67,9 @@ def unmarked(text: str, make: Maker, library: Library) -> Iterator[Line]:
     """Frames of texts without a mark: access logs, CSV of known columns, pairs."""
     if (fields := access(text)) is not None:
         yield make("access", fields, text)
+    lead = text[:MAX_LEAD]
+    if any(mark in lead for mark in _RENDERED) and (fields := windows.frame(text)):
+        yield make("windows", fields, text)
     for entry, _ in library.recognizer.columns:
         fields = csv(text, entry.columns, entry.delimiter)
         if fields is not None:
@@ -74,6 +77,9 @@ def unmarked(text: str, make: Maker, library: Library) -> Iterator[Line]:
     if text.count("=", 0, MAX_PAIRS) >= MIN_PAIRS and (fields := kv.frame(text)):
         yield make("kv", fields, text)
 
+
+#: What a Windows event has of which only its text for people is left, or Splunk's lines.
+_RENDERED = ("EventCode=", ":\t", "#011")
 
 #: How much of a text pairs are looked for in, characters.
 MAX_PAIRS = 16_384

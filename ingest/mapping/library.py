@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ingest.mapping import plain
+from ingest.mapping import plain, shipped
 from ingest.mapping.loading import load_programs
 from ingest.mapping.recognition import Recognizer
 
@@ -70,6 +70,8 @@ class Library:
         ran = plain.run(program, line)
         at, written = ran.out["@timestamp"]
         ran.out["@timestamp"] = written
+        if line.format == "windows" and "ecs" in line.fields:
+            shipped.add(ran.out, line.fields["ecs"])
         return Mapped(ran.document(program, line), at, program, ran.identity, ran, line)
 
 

@@ -8,6 +8,7 @@ the mappings read, or None for what is no Windows event:
     opcode, keywords, activity_id, outcome (`success`/`failure` by the audit keywords),
     user_sid, user_name, user_domain, user_type (whose thread wrote the event), message,
     data {EventData's names: values}, user_data {…}, ecs {what a shipper said in ECS itself},
+    host (its name as the shipper knows it), collector (the shipper's own host if it is another),
     identity (a digest of computer, channel, record number and time: the event's own id)
 
 Only what an event has is there. Names and values of `data` are Windows' own: detection rules are

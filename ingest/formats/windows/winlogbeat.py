@@ -45,11 +45,29 @@ def from_record(record: dict[str, Any]) -> Frame | None:
         "message": record.get("message"),
     }
     frame = build(head, _named(winlog.get("event_data")), _object(winlog.get("user_data")))
-    if frame is not None and (
-        ecs := {name: value for name, value in record.items() if name not in _NOT_ECS}
-    ):
-        frame["ecs"] = ecs
+    if frame is not None:
+        _add_ecs(frame, {name: record[name] for name in record if name not in _NOT_ECS})
     return frame
+
+
+def _add_ecs(frame: Frame, ecs: dict[str, Any]) -> None:
+    """Keep what is said in ECS; its host only if that is the computer of the event.
+
+    A collector of forwarded events is the host of Winlogbeat, not of what it forwards.
+    """
+    name = _object(ecs.get("host")).get("name")
+    if isinstance(name, str) and name:
+        if _label(name) == _label(frame.get("computer", name)):
+            frame["host"] = name
+        else:
+            frame["collector"] = ecs.pop("host")
+    if ecs:
+        frame["ecs"] = ecs
+
+
+def _label(name: str) -> str:
+    """The first label of a host's name, for comparison."""
+    return name.partition(".")[0].casefold()
 
 
 def from_dotted(record: dict[str, Any]) -> Frame | None:

@@ -247,6 +247,17 @@ def test_what_a_shipper_says_in_ecs_is_kept_apart() -> None:
     assert event["message"] == "An account was successfully logged on."
 
 
+def test_the_host_of_a_collector_is_not_the_host_of_the_event() -> None:
+    forwarded = frame({**WINLOGBEAT, "host": {"name": "collector.example.com", "id": "77"}})
+    own = frame(WINLOGBEAT)
+    assert forwarded is not None
+    assert forwarded["collector"] == {"name": "collector.example.com", "id": "77"}
+    assert "host" not in forwarded
+    assert "host" not in forwarded["ecs"]
+    assert own is not None
+    assert own["host"] == "ws-042"
+
+
 def test_azure_without_xml_has_the_header() -> None:
     row = {**AZURE["properties"], "RawXml": "<Event", "Pid": 640, "Tid": 712}  # type: ignore[dict-item]
     event = frame({**AZURE, "properties": row})
