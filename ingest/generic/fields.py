@@ -1,0 +1,320 @@
+"""Candidates for ECS fields, and which of them become the document.
+
+Every leaf of a log may be a candidate for several targets, each with a score. What depends on
+several fields (which of two addresses is the far one, a protocol that may be of any layer) is
+decided here, when all candidates are known; then the best candidate that converts to the target's
+type is taken. A flat document comes out: dotted ECS path → value.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ingest.document import address
+from ingest.generic.outcomes import of_value
+from ingest.generic.words import spelled
+from ingest.mapping import convert
+from ingest.mapping.casts import cast
+from ingest.mapping.parts import SPREADS
+from ingest.mapping.targets import ECS
+from ingest.mapping.values import absent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: (score, value)
+Candidate = tuple[int, Any]
+
+#: Texts that name nobody and nothing, beyond those of ingest.mapping.values.
+_NOBODY = frozenset({"unknown", "none", "any", "*", "?", "nil", "not available", "n.a.", "na"})
+
+#: Addresses that stand for no host.
+_NOWHERE = frozenset({"0.0.0.0", "::", "255.255.255.255"})  # noqa: S104 (compared, not bound)
+
+#: Most candidates of one target that are kept.
+MAX_CANDIDATES = 32
+
+#: Most values collected in one field of `related`.
+MAX_RELATED = 100
+
+_TRANSPORTS = spelled("tcp udp icmp ipv6-icmp igmp gre esp ah sctp ospf pim vrrp ipip dccp udplite")
+
+
+class Candidates:
+    """What the fields of one log offer."""
+
+    __slots__ = ("addresses", "by_target")
+
+    def __init__(self) -> None:
+        self.by_target: dict[str, list[Candidate]] = {}
+        #: Every address that was seen, in order.
+        self.addresses: dict[str, None] = {}
+
+    def offer(self, target: str, score: int, value: Any) -> None:
+        """Add a candidate."""
+        known = self.by_target.get(target)
+        if known is None:
+            self.by_target[target] = [(score, value)]
+        elif len(known) < MAX_CANDIDATES:
+            known.append((score, value))
+
+    def take(self, target: str) -> list[Candidate]:
+        """The candidates of a target, the best first, which are then gone."""
+        found = self.by_target.pop(target, None)
+        if found is None:
+            return []
+        if len(found) > 1:
+            found.sort(key=_score, reverse=True)
+        return found
+
+    def best(self, target: str) -> Any:
+        """The value of the best candidate, None if there is none."""
+        found = self.by_target.get(target)
+        return max(found, key=_score)[1] if found else None
+
+    def has(self, target: str, score: int = 0) -> bool:
+        """True if a candidate of at least `score` is there."""
+        return any(worth >= score for worth, _ in self.by_target.get(target, ()))
+
+
+def _score(candidate: Candidate) -> int:
+    return candidate[0]
+
+
+def assign(found: Candidates) -> dict[str, Any]:
+    """The flat document of the candidates."""
+    for decide in DECISIONS:
+        decide(found)
+    for target in [name for name in found.by_target if name in SPREADS]:
+        _spread(found, target)
+    out: dict[str, Any] = {}
+    for target in list(found.by_target):
+        kind = ECS.get(target)
+        if kind is None:
+            continue
+        if kind.many:
+            items = [value for _, value in found.take(target)]
+            if (value := cast(kind, _flat(items))) is not None:
+                out[target] = value[:MAX_RELATED]
+            continue
+        for _, value in found.take(target):
+            if absent(value) or (isinstance(value, str) and value.lower() in _NOBODY):
+                continue
+            if (made := cast(kind, value)) is not None and made != "":
+                out[target] = made
+                break
+    return out
+
+
+def _flat(items: list[Any]) -> list[Any]:
+    flat: list[Any] = []
+    for item in items:
+        flat.extend(item if isinstance(item, list) else (item,))
+    return flat
+
+
+def _spread(found: Candidates, target: str) -> None:
+    """Replace candidates of a compound target by those of the fields they hold."""
+    spread, outputs = SPREADS[target]
+    for score, value in found.take(target):
+        if isinstance(value, str) and value.lower() in _NOBODY:
+            continue
+        made = spread(value)
+        if made is None:
+            continue
+        for name, part in zip(outputs, made, strict=True):
+            if part is None or part in _NOWHERE:
+                continue
+            found.by_target.setdefault(name, []).append((score, part))
+
+
+def _users(found: Candidates) -> None:
+    """An id that is an account's name or address is also the user."""
+    kept: list[Candidate] = []
+    for score, value in found.take("user.id"):
+        if isinstance(value, str) and ("@" in value or "\\" in value):
+            found.offer("user", score - 8, value)
+            score = 30
+        kept.append((score, value))
+    if kept:
+        found.by_target["user.id"] = kept
+
+
+def _paths(found: Candidates) -> None:
+    """A name that is a path."""
+    for name, path in _PATH_OF.items():
+        for prefix in ("", "~actor."):
+            known = found.by_target.get(prefix + name)
+            if known is None:
+                continue
+            for score, value in known:
+                if isinstance(value, str) and ("\\" in value or "/" in value):
+                    found.offer(prefix + path, score - 1, value)
+            kept = [one for one in known if not _is_path(one[1])]
+            if kept:
+                found.by_target[prefix + name] = kept
+            else:
+                del found.by_target[prefix + name]
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and ("\\" in value or "/" in value)
+
+
+_PATH_OF = {
+    "process.name": "process.executable",
+    "process.parent.name": "process.parent.executable",
+    "file.name": "file.path",
+}
+
+
+def _processes(found: Candidates) -> None:
+    """A process that acts upon another process is its parent; else it is the event's own.
+
+    A file with a command line, and no process, is a process.
+    """
+    acting = [name for name in found.by_target if name.startswith("~actor.process.")]
+    other = any(found.has(name) for name in ("process.executable", "process.command_line"))
+    for name in acting:
+        target = name.removeprefix("~actor.")
+        for score, value in found.take(name):
+            if not other:
+                found.offer(target, score, value)
+            elif not target.startswith("process.parent."):
+                found.offer(f"process.parent.{target[8:]}", score - 6, value)
+    if not found.has("process.command_line", 60) or found.has("process.executable", 60):
+        return
+    if found.has("process.name"):
+        return
+    for name, target in (("file.path", "process.executable"), ("file.name", "process.name")):
+        for score, value in found.by_target.get(name, ()):
+            found.offer(target, score - 20, value)
+    for kind in ("sha256", "md5", "sha1"):
+        for score, value in found.by_target.get(f"file.hash.{kind}", ()):
+            found.offer(f"process.hash.{kind}", score - 20, value)
+
+
+def _sides(found: Candidates) -> None:
+    """Local and remote become source and destination.
+
+    The remote end is the source of what comes in, and where only it is known (a service tells
+    who calls); it is the destination of what a host tells about its own connections.
+    """
+    local, remote = found.has("~local.ip"), found.has("~remote.ip")
+    if not (local or remote or found.has("~remote.port") or found.has("~local.port")):
+        return
+    direction = convert.direction(found.best("network.direction"))
+    both = local and remote
+    out = both and direction != "inbound"
+    near, far = ("source", "destination") if out else ("destination", "source")
+    for side, name in (("~local", near), ("~remote", far)):
+        if side == "~local" and not both:
+            for score, value in found.take("~local.ip"):
+                found.offer("host.ip", score, value)
+            found.take("~local.port")
+            continue
+        for score, value in found.take(f"{side}.ip"):
+            found.offer(f"{name}.ip", score, value)
+        for score, value in found.take(f"{side}.port"):
+            found.offer(f"{name}.port", score, value)
+
+
+def _placeless(found: Candidates) -> None:
+    """An address without a side: whoever acts is the source."""
+    for score, value in found.take("~ip"):
+        if isinstance(value, str) and address(value) is not None:
+            found.offer("source.ip", min(score, 50), value)
+    if not found.has("source.ip") and not found.has("destination.ip") and found.has("user"):
+        for score, value in found.by_target.get("host.ip", ()):
+            found.offer("source.ip", min(score, 30), value)
+
+
+def _protocol(found: Candidates) -> None:
+    """Of a protocol's name or number: transport or application."""
+    for score, value in found.take("~protocol"):
+        name = convert.transport(value)
+        if name is None:
+            continue
+        for part in name.replace("/", ":").split(":")[:4]:
+            if part in _TRANSPORTS:
+                found.offer("network.transport", score, part)
+            elif not part.isdigit() and len(part) <= 24:
+                found.offer("network.protocol", score, part)
+
+
+def _outcome(found: Candidates) -> None:
+    """Words of success and failure; a code of zero is success where it is a result."""
+    for score, value in found.take("~outcome"):
+        made = of_value(value)
+        if made is not None:
+            found.offer("event.outcome", score, made)
+
+
+def _action(found: Candidates) -> None:
+    for score, value in found.take("~action"):
+        if isinstance(value, str) and len(value) <= 256:
+            found.offer("event.action", score, value)
+
+
+def _codes(found: Candidates) -> None:
+    """What kind of event it is stands in for the code of one."""
+    for score, value in found.take("~etype"):
+        if isinstance(value, str) and len(value) <= 128:
+            found.offer("event.code", score // 2, value)
+    for score, value in found.by_target.get("rule.id", ()):
+        if isinstance(value, str) and not value.isdigit() and len(value) < 64:
+            found.offer("rule.name", score // 3, value)
+
+
+def _devices(found: Candidates) -> None:
+    """The device that reports: an observer where it reports others' traffic, else the host."""
+    reports = any(found.has(name) for name in ("destination.ip", "source.ip", "destination.port"))
+    for score, value in found.take("~dvc.name"):
+        found.offer("host.name", score, value)
+        if reports:
+            found.offer("observer.name", score, value)
+    for score, value in found.take("~dvc.ip"):
+        found.offer("host.ip", score, value)
+        found.offer("observer.ip", score, value)
+
+
+def _domains(found: Candidates) -> None:
+    for score, value in found.take("~name.domain"):
+        if isinstance(value, str) and "." in value and convert.host(value):
+            found.offer("destination.domain", score, value)
+    if not found.has("destination.domain"):
+        for score, value in found.by_target.get("tls.client.server_name", ()):
+            found.offer("destination.domain", score // 2, value)
+
+
+def _cef(found: Candidates) -> None:
+    """Fields of CEF whose place depends on others."""
+    for score, value in found.take("~fname"):
+        path = isinstance(value, str) and ("/" in value or "\\" in value)
+        found.offer("file.path" if path else "file.name", score, value)
+    for score, value in found.take("~in"):
+        found.offer("source.bytes", score, value)
+    for score, value in found.take("~out"):
+        found.offer("destination.bytes", score, value)
+    for score, value in found.take("~sntdom"):
+        found.offer("source.user.domain", score, value)
+        found.offer("user.domain", score, value)
+    for score, value in found.take("~dntdom"):
+        found.offer("destination.user.domain", score, value)
+
+
+#: In order: each takes the candidates it decides about and offers what they are.
+DECISIONS: tuple[Callable[[Candidates], None], ...] = (
+    _users,
+    _paths,
+    _processes,
+    _sides,
+    _placeless,
+    _protocol,
+    _outcome,
+    _action,
+    _codes,
+    _devices,
+    _domains,
+    _cef,
+)

@@ -1,0 +1,50 @@
+"""success or failure, from the words of a sentence, an action or a status."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ingest.generic.words import spelled
+from ingest.mapping import convert
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", re.ASCII)
+
+_FAILED = spelled(
+    "failed failure fail fails failing denied deny denies rejected reject refused refuse invalid "
+    "error errors unable unauthorized forbidden blocked block dropped drop discarded bounced "
+    "aborted expired incorrect cannot unsuccessful unreachable quarantined prevented illegal "
+    "mismatch bad wrong discard"
+)
+_SUCCEEDED = spelled(
+    "success successful successfully succeeded accepted accept allowed allow granted permitted "
+    "permit passed pass authenticated completed ok opened established approved delivered "
+    "connected authorized"
+)
+
+#: How much of a sentence is looked at, characters.
+MAX_SENTENCE = 1_024
+
+
+def said(text: str) -> str | None:
+    """The outcome that a sentence tells, None if it tells none; failure outweighs success."""
+    succeeded = False
+    for word in _WORD.findall(text[:MAX_SENTENCE]):
+        lower = word.lower()
+        if lower in _FAILED:
+            return "failure"
+        if lower in _SUCCEEDED:
+            succeeded = True
+    return "success" if succeeded else None
+
+
+def of_value(value: Any) -> str | None:
+    """The outcome that the value of a status or result field means, None for anything else."""
+    if isinstance(value, bool):
+        return convert.outcome(value)
+    if not isinstance(value, str) or len(value) > 256:
+        return None
+    whole = convert.outcome(value)
+    if whole in ("success", "failure"):
+        return whole
+    return said(value)

@@ -1,0 +1,159 @@
+"""From the path of a field to the ECS fields it can fill, decided once per path.
+
+The answer depends on names alone and is remembered, so that the steady state of a source is one
+dictionary lookup per field. The memory is bounded and changes no result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ingest.generic.dictionaries import DICTIONARIES, EXACT
+from ingest.generic.rules import RULES
+from ingest.generic.words import path_words, words_of
+from ingest.mapping.targets import ECS, RESERVED
+
+if TYPE_CHECKING:
+    from ingest.generic.rules import Rule
+
+#: How many paths are remembered per frame; beyond it the memory starts anew.
+MEMORY = 16_384
+
+#: What an exact name is worth: a path that is an ECS field, a name of a format's dictionary.
+EXACTLY = 110
+
+#: Words beside those a rule asks for that make a field another one than it seems.
+_ASTRAY = frozenset(
+    {
+        *("old", "grand", "mask", "count", "flag", "config", "default", "geo", "management"),
+        *("license", "token", "expire", "ttl", "tag", "list", "previous", "version"),
+    }
+)
+
+#: Words of fields whose dotted numbers are no addresses.
+_NO_ADDRESS = frozenset({"version", "mask", "os", "hw", "oid", "firmware", "range", "useragent"})
+
+#: ECS names that have a wider meaning here: what they hold is looked at by the rules as well.
+_NOT_EXACT = ("client.", "server.", "related.", "labels", "tags", "event.type", "event.category")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What may be done with the values of a field."""
+
+    #: (target, score), the best first; none for a field that means nothing here.
+    targets: tuple[tuple[str, int], ...]
+    #: Whether an address in it is one (a version number is not).
+    addresses: bool
+    #: The canonical words of its path, for what depends on other fields.
+    words: tuple[str, ...]
+
+
+class Resolver:
+    """The memory of one frame's paths."""
+
+    def __init__(self, frame: str) -> None:
+        self._dictionary = DICTIONARIES.get(frame, {})
+        self._known: dict[str, Plan] = {}
+
+    def __call__(self, path: str) -> Plan:
+        """The plan of the field at `path` (keys joined by dots, no list indices)."""
+        plan = self._known.get(path)
+        if plan is None:
+            if len(self._known) >= MEMORY:
+                self._known.clear()
+            plan = self._known[path] = self._resolve(path)
+        return plan
+
+    def _resolve(self, path: str) -> Plan:
+        words = path_words(path)
+        addresses = not _NO_ADDRESS.intersection(words)
+        exact = self._dictionary.get(path) or EXACT.get(path.lower()) or _ecs(path)
+        if exact is None:
+            exact = EXACT.get(path.rpartition(".")[2].lower())
+        if exact is not None:
+            return Plan(exact, addresses, words)
+        return Plan(_moment(_acting(best(words), words), path, words), addresses, words)
+
+
+def _ecs(path: str) -> tuple[tuple[str, int], ...] | None:
+    """A path that is an ECS field means that field."""
+    if path not in ECS or path in RESERVED or path.startswith(_NOT_EXACT) or "." not in path:
+        return None
+    return ((path, EXACTLY),)
+
+
+def _acting(
+    targets: tuple[tuple[str, int], ...], words: tuple[str, ...]
+) -> tuple[tuple[str, int], ...]:
+    """Of a process that acts upon another one: which of the two is the event's shows later."""
+    if "process" not in words or not _ACTING.intersection(words):
+        return targets
+    return tuple(
+        (f"~actor.{target}" if target.startswith("process.") else target, score)
+        for target, score in targets
+    )
+
+
+def _moment(
+    targets: tuple[tuple[str, int], ...], path: str, words: tuple[str, ...]
+) -> tuple[tuple[str, int], ...]:
+    """A time is the event's own the less, the deeper it stands and the more words it has."""
+    if not targets or targets[0][0] != "~time":
+        return targets
+    return (("~time", max(targets[0][1] - 3 * path.count(".") - 2 * len(words) + 2, 1)),)
+
+
+_ACTING = frozenset({"actor", "src"})
+
+
+def best(words: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """The targets of the rule that fits the words of a path best, with its score."""
+    if not words:
+        return ()
+    before = words[:-1]
+    found: Rule | None = None
+    top = 0
+    for rule in RULES.get(words[-1], ()):
+        score = _score(rule, before)
+        if score > top:
+            found, top = rule, score
+    return tuple((target, top) for target in found.targets) if found is not None else ()
+
+
+def _score(rule: Rule, before: tuple[str, ...]) -> int:
+    """How well a rule fits the words before its head, 0 if not at all."""
+    if not rule.bars.isdisjoint(before):
+        return 0
+    score = rule.score
+    used = set()
+    for need in rule.needs:
+        if f"^{before[-1]}" in need if before else False:
+            score += 4
+            used.add(before[-1])
+            continue
+        for distance, word in enumerate(reversed(before)):
+            if word in need:
+                score += 3 - min(distance, 4)
+                used.add(word)
+                break
+        else:
+            return 0
+    for word in before:
+        if word not in used:
+            score -= 18 if word in _ASTRAY else 1
+    return max(score, 1)
+
+
+def hint(value: str) -> str | None:
+    """The word that the type of an object says about it (`User`, `#microsoft.graph.device`)."""
+    if len(value) > 64:
+        return None
+    for word in reversed(words_of(value)):
+        if word in _HINTS:
+            return word
+    return None
+
+
+_HINTS = frozenset({"user", "host", "device", "process", "file", "url", "ip", "domain", "email"})
