@@ -29,6 +29,7 @@ from tocsin.deadletters import dead_letters
 from tocsin.errors import BadInput
 from tocsin.ids import digest, event_id, provider_event_id
 from tocsin.log.base import MAX_RECORD, Outgoing
+from tocsin.route import ROUTE, route_of
 from tocsin.stage import Batch
 
 if TYPE_CHECKING:
@@ -480,7 +481,9 @@ class NormalizeStage:
             if key is None and "host" in document:
                 name = document["host"].get("name")
                 key = name.encode() if isinstance(name, str) else None
-            outgoing.append(Outgoing(Topics.EVENTS, value, key, (), at))
+            # The match stage sorts events by it, and decodes few of them.
+            headers = ((ROUTE, route_of(document)),)
+            outgoing.append(Outgoing(Topics.EVENTS, value, key, headers, at))
         return outgoing
 
 
