@@ -13,7 +13,7 @@ from ingest.mapping.conditions import Conditions
 from ingest.mapping.converters import CONVERTERS
 from ingest.mapping.model import Mapping, SourceSpec
 from ingest.mapping.parts import SPREADS
-from ingest.mapping.patterns import bounded, compile_match, compile_regex, kind_of
+from ingest.mapping.patterns import compile_match, compile_regex, kind_of
 from ingest.mapping.program import (
     Assign,
     Branch,
@@ -32,6 +32,7 @@ from ingest.mapping.program import (
     Spread,
     Step,
 )
+from ingest.mapping.regexes import bounded
 from ingest.mapping.targets import ANY, OBJECTS, RESERVED, ROOTS, Target, target
 from ingest.mapping.values import absent, words
 
@@ -268,7 +269,7 @@ class _Builder:
         if pattern.when is not None:
             condition = self.conditions.read(pattern.when, (*at, "when"))
         return Shape(
-            made.pattern,
+            made.regex,
             made.captures,
             tuple(statements),
             made.word,
@@ -382,14 +383,14 @@ class _Builder:
                 self.source.complain((*at, "split"), "split needs a separator")
         if spec.regex is not None:
             try:
-                pattern = bounded(spec.regex)
+                regex = bounded(spec.regex, anywhere=True)
             except ValueError as error:
                 self.source.complain((*at, "regex"), str(error))
             else:
-                if pattern.groups < 1:
+                if regex.pattern.groups < 1:
                     self.source.complain((*at, "regex"), "a group is missing: what is the value?")
                 else:
-                    steps.append(Step("regex", pattern))
+                    steps.append(Step("regex", regex))
         if spec.map is not None:
             table = {key.casefold(): value for key, value in spec.map.items()}
             steps.append(Step("map", table, spec.default, spec.other == "keep"))
@@ -424,10 +425,10 @@ class _Builder:
                 conditions.extend(self.conditions.parts(wanted, where))
         if model.values:
             conditions.extend(self.conditions.parts(model.values, (*at, "values")))
-        pattern = None
+        regex = None
         if model.regex is not None:
             try:
-                pattern = bounded(model.regex)
+                regex = bounded(model.regex)
             except ValueError as error:
                 self.source.complain((*at, "regex"), str(error))
         self._check_entry(model, at)
@@ -452,7 +453,7 @@ class _Builder:
             programs=tuple(name.casefold() for name in model.programs),
             starts=tuple(model.starts),
             contains=tuple(model.contains),
-            regex=pattern,
+            regex=regex,
             columns=tuple(model.columns),
             delimiter=model.delimiter,
             patterns=model.patterns,

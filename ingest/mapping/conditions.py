@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ingest.mapping.convert import number
-from ingest.mapping.patterns import bounded
 from ingest.mapping.program import Check, Every_, Not, Some
+from ingest.mapping.regexes import bounded
 from ingest.mapping.values import absent, words
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 _TEXTS = ("starts", "ends", "contains")
 _NUMBERS = ("gte", "lte", "gt", "lt")
-
-#: Longest text that a condition's regex is applied to, characters.
-MAX_LOOKED = 16_384
 
 ALWAYS = Every_(())
 
@@ -88,7 +85,7 @@ class Conditions:
             return [Not(one) for one in self._checks(path, detail, here)]
         if kind == "regex" and all(isinstance(item, str) for item in items):
             try:
-                return [Check(path, "regex", tuple(bounded(item) for item in items))]
+                return [Check(path, "regex", tuple(bounded(item, anywhere=True) for item in items))]
             except ValueError as error:
                 self._source.complain(here, str(error))
                 return []
@@ -110,7 +107,7 @@ def compare(check: Check, value: Any) -> bool:
         return found is not None and _ordered(check.kind, found, check.detail)
     text = words(value)
     if check.kind == "regex":
-        return any(pattern.search(text[:MAX_LOOKED]) for pattern in check.detail)
+        return any(regex.search(text) is not None for regex in check.detail)
     folded = text.casefold()
     if check.kind == "equal":
         return folded in check.detail

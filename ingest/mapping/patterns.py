@@ -14,13 +14,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ingest.mapping.regexes import MAX_PATTERN, MAX_TEXT, Regex, bounded
 from ingest.mapping.targets import BOOLEAN, DATE, FLOAT, IP, LONG
-
-#: Longest text that patterns are applied to, characters.
-MAX_TEXT = 16_384
-
-#: Longest pattern in a mapping, characters.
-MAX_PATTERN = 4_096
 
 _CAPTURE = re.compile(r'<([@$\w][\w.@$-]*(?:\."[^"<>]+")*)?(?::(\w+))?>')
 
@@ -41,7 +36,7 @@ _KINDS = {
 class Compiled:
     """A pattern ready to match; `captures` name its groups in order."""
 
-    pattern: re.Pattern[str]
+    regex: Regex
     captures: tuple[str, ...]
     word: str
 
@@ -101,19 +96,20 @@ def compile_match(text: str, types: dict[str, str]) -> Compiled:
     _refuse_doubles(captures)
     head = text.partition("<")[0]
     word = head.partition(" ")[0] if " " in head else ""
-    return Compiled(re.compile("".join(written), re.DOTALL), tuple(captures), word)
+    pattern = re.compile("".join(written), re.DOTALL)
+    return Compiled(Regex(pattern, MAX_TEXT), tuple(captures), word)
 
 
 def compile_regex(text: str) -> Compiled:
     """An author's regular expression: anchored at the start, `__` in a group's name is a dot."""
-    pattern = bounded(text)
-    names = sorted(pattern.groupindex.items(), key=lambda item: item[1])
-    if len(names) != pattern.groups:
+    regex = bounded(text)
+    names = sorted(regex.pattern.groupindex.items(), key=lambda item: item[1])
+    if len(names) != regex.pattern.groups:
         raise ValueError(
             "name every group (?P<name>…), or write (?:…) for one that captures nothing"
         )
     captures = tuple(name.replace("__", ".") for name, _ in names)
-    return Compiled(pattern, captures, literal_word(text))
+    return Compiled(regex, captures, literal_word(text))
 
 
 def literal_word(text: str) -> str:
@@ -131,71 +127,6 @@ def literal_word(text: str) -> str:
         elif name != "AT" or word:
             return word if name == "LITERAL" else ""
     return ""
-
-
-def bounded(text: str) -> re.Pattern[str]:
-    """A regular expression that may run on strangers' texts; raises ValueError.
-
-    Repetitions of repetitions are refused: their time grows exponentially.
-    """
-    if len(text) > MAX_PATTERN:
-        raise ValueError(f"a regular expression has at most {MAX_PATTERN} characters")
-    try:
-        pattern = re.compile(text, re.DOTALL)
-    except re.error as error:
-        raise ValueError(f"no regular expression: {error}") from None
-    except RecursionError:
-        raise ValueError("the regular expression is nested too deeply") from None
-    if _nested_repetition(text):
-        raise ValueError(
-            "a repetition of a repetition, as in (a+)+, can take for ever: "
-            "make the inner one possessive (a++) or give it an end"
-        )
-    return pattern
-
-
-def _nested_repetition(text: str) -> bool:
-    from re import _parser  # type: ignore[attr-defined]  # the only parser of this dialect
-
-    return _loops(_parser.parse(text), inside=False)
-
-
-def _loops(tree: object, *, inside: bool) -> bool:
-    """True if an unbounded repetition of open-ended items stands within another."""
-    for operator, argument in tree:  # type: ignore[attr-defined]
-        name = str(operator)
-        if name in ("MAX_REPEAT", "MIN_REPEAT"):
-            low, high, body = argument
-            unbounded = int(high) > 1_000
-            if unbounded and inside and not _guarded(body):
-                return True
-            if _loops(body, inside=inside or (unbounded and not _separated(body))):
-                return True
-        elif name in ("POSSESSIVE_REPEAT", "ATOMIC_GROUP"):
-            body = argument[2] if name == "POSSESSIVE_REPEAT" else argument
-            if _loops(body, inside=False):
-                return True
-        elif name == "SUBPATTERN":
-            if _loops(argument[3], inside=inside):
-                return True
-        elif name == "BRANCH":
-            if any(_loops(branch, inside=inside) for branch in argument[1]):
-                return True
-        elif name in ("ASSERT", "ASSERT_NOT") and _loops(argument[1], inside=False):
-            return True
-    return False
-
-
-def _guarded(body: object) -> bool:
-    return False
-
-
-def _separated(body: object) -> bool:
-    """True if a repeated group starts or ends with a literal, which keeps its rounds apart."""
-    items = list(body)  # type: ignore[call-overload]
-    while len(items) == 1 and str(items[0][0]) == "SUBPATTERN":
-        items = list(items[0][1][3])
-    return len(items) > 1 and "LITERAL" in (str(items[0][0]), str(items[-1][0]))
 
 
 def _refuse_doubles(captures: list[str]) -> None:

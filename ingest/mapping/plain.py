@@ -16,7 +16,6 @@ from ingest.mapping.conditions import compare
 from ingest.mapping.convert import decode_json
 from ingest.mapping.converters import CONVERTERS
 from ingest.mapping.line import nested
-from ingest.mapping.patterns import MAX_TEXT
 from ingest.mapping.program import (
     Assign,
     Branch,
@@ -186,12 +185,12 @@ class _Runner:
     def _match(self, statement: Match) -> None:
         text = self.value(statement.source)
         self.tried = True
-        if not isinstance(text, str) or len(text) > MAX_TEXT:
+        if not isinstance(text, str):
             return
         for shape in statement.shapes:
             if shape.when is not None and not self.holds(shape.when):
                 continue
-            match = shape.pattern.match(text)
+            match = shape.regex.match(text)
             if match is not None:
                 self._fit(shape, match.groups())
                 return
@@ -310,7 +309,7 @@ def apply(step: Step, value: Any, received: int, zone: str) -> Any:
     if step.kind == "regex":
         if isinstance(value, dict):
             return None
-        match = step.detail.search(words(value)[:MAX_TEXT])
+        match = step.detail.search(words(value))
         return match[1] if match is not None else None
     if step.kind == "map":
         if isinstance(value, dict):

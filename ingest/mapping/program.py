@@ -6,7 +6,6 @@ of it. Both have the same meaning, which tests hold them to.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
     from ingest.mapping.model import Mapping
     from ingest.mapping.paths import Path
+    from ingest.mapping.regexes import Regex
     from ingest.mapping.targets import Target
 
 
@@ -160,7 +160,7 @@ class Shape:
     `word` is the literal first word of every text that fits, "" where there is none.
     """
 
-    pattern: re.Pattern[str]
+    regex: Regex
     captures: tuple[str, ...]
     block: Block
     word: str = ""
@@ -201,7 +201,7 @@ class Entry:
     programs: tuple[str, ...] = ()
     starts: tuple[str, ...] = ()
     contains: tuple[str, ...] = ()
-    regex: re.Pattern[str] | None = None
+    regex: Regex | None = None
     columns: tuple[str | None, ...] = ()
     delimiter: str = ","
     patterns: bool = False

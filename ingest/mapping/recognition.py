@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ingest.formats import csv
-from ingest.mapping.patterns import MAX_TEXT
 from ingest.mapping.plain import _Runner
 from ingest.mapping.program import Match
 
@@ -97,9 +96,9 @@ class Recognizer:
                 framed = replace(line, format="csv", fields=fields)
             if entry.condition is None or _Runner(framed).holds(entry.condition):
                 yield entry, program, framed
-        text = line.text[:MAX_TEXT]
+        text = line.text
         for shape, (entry, program) in self._words.get(text.partition(" ")[0], ()):
-            if shape.pattern.match(text) is not None:
+            if shape.regex.match(text) is not None:
                 yield entry, program, line
 
 
@@ -113,7 +112,7 @@ def _text_fits(entry: Entry, line: Line) -> bool:
         return False
     if entry.contains and not all(part in text for part in entry.contains):
         return False
-    return entry.regex is None or entry.regex.match(text[:MAX_TEXT]) is not None
+    return entry.regex is None or entry.regex.match(text) is not None
 
 
 def _vendor_fits(entry: Entry, fields: dict[str, Any]) -> bool:

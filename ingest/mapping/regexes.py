@@ -1,0 +1,329 @@
+"""Regular expressions of authors that run on strangers' texts: how long a text each may be given.
+
+Python's engine backtracks: a repetition that could also have stopped earlier (`.*?` before a text
+that it may itself contain) multiplies the work by the length of the text. So the length is what is
+bounded: of each expression the repetitions that are ambiguous in this way are counted, and the
+longest text follows from a budget of steps. Repetitions within repetitions that are ambiguous grow
+exponentially and are refused. Possessive repetitions (`.*+`) and atomic groups (`(?>…)`) never go
+back, and classes that leave out what follows (`[^"]*"`) are never ambiguous: they cost nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from math import factorial
+from re import _parser  # type: ignore[attr-defined]  # the only parser of this dialect
+from typing import Any
+
+#: Longest text that any expression is given, characters.
+MAX_TEXT = 16_384
+
+#: Longest expression, characters.
+MAX_PATTERN = 4_096
+
+#: Steps of the engine that one expression may take on one text: about 30 ms.
+BUDGET = 4_000_000
+
+#: What any expression may be given, whatever its cost.
+_FLOOR = 1_024
+
+#: Repetitions up to this often count as a factor, longer ones as the length of the text.
+_FEW = 8_192
+
+_ALL = frozenset(range(257))  # 256 stands for everything beyond Latin-1
+_CLASSES = {
+    "CATEGORY_DIGIT": r"\d",
+    "CATEGORY_NOT_DIGIT": r"\D",
+    "CATEGORY_SPACE": r"\s",
+    "CATEGORY_NOT_SPACE": r"\S",
+    "CATEGORY_WORD": r"\w",
+    "CATEGORY_NOT_WORD": r"\W",
+}
+_CATEGORY = {
+    name: frozenset(code for code in range(256) if re.match(text, chr(code)))
+    | (frozenset({256}) if "_NOT_" in name or name == "CATEGORY_WORD" else frozenset())
+    for name, text in _CLASSES.items()
+}
+
+_BACKTRACKING = ("MAX_REPEAT", "MIN_REPEAT")
+_REPEATS = (*_BACKTRACKING, "POSSESSIVE_REPEAT")
+_EMPTY = ("AT", "ASSERT", "ASSERT_NOT")
+
+#: The end of the text, where it must be.
+_END = frozenset({257})
+
+#: How far ahead is looked for what tells where a repetition ends, characters.
+_AHEAD = 12
+
+#: Repetitions up to this often may repeat what is ambiguous.
+_ROUNDS = 64
+
+Chars = frozenset[int]
+
+#: What must come next, character by character; nothing where the text may end.
+Run = tuple[Chars, ...]
+
+
+def _ends(item: Any) -> bool:
+    return str(item[0]) == "AT" and str(item[1]).startswith("AT_END")
+
+
+def _either(one: Run, other: Run) -> Run:
+    return tuple(a | b for a, b in zip(one, other, strict=False))
+
+
+def _period(run: Run) -> int:
+    """How far apart two places can be at which `run` stands: 1 unless all of it is literal."""
+    if any(len(chars) != 1 for chars in run):
+        return 1
+    return next(p for p in range(1, len(run) + 1) if run[p:] == run[: len(run) - p])
+
+
+@dataclass(frozen=True, slots=True)
+class Regex:
+    """An expression and the longest text it may be given."""
+
+    pattern: re.Pattern[str]
+    longest: int
+
+    def match(self, text: str) -> re.Match[str] | None:
+        """A match at the start of the text; None for one that is too long."""
+        return self.pattern.match(text) if len(text) <= self.longest else None
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """The first match anywhere in the text; None for one that is too long."""
+        return self.pattern.search(text) if len(text) <= self.longest else None
+
+
+def bounded(text: str, *, anywhere: bool = False) -> Regex:
+    """A checked expression, for matching at the start or `anywhere`; raises ValueError."""
+    if len(text) > MAX_PATTERN:
+        raise ValueError(f"a regular expression has at most {MAX_PATTERN} characters")
+    try:
+        pattern = re.compile(text, re.DOTALL)
+        parsed = _parser.parse(text, re.DOTALL)
+        folded = bool(pattern.flags & re.IGNORECASE)
+        cost = _Counter(folded).sequence(list(parsed), ())
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from None
+    except RecursionError:
+        raise ValueError("the regular expression is nested too deeply") from None
+    if anywhere and not cost.certain and not text.startswith(("^", r"\A")):
+        cost += _Cost(1)
+    return Regex(pattern, _longest(cost))
+
+
+def _longest(cost: _Cost) -> int:
+    """The longest text whose worst case fits the budget."""
+    if cost.free == 0:
+        return MAX_TEXT if cost.factor <= BUDGET else _FLOOR
+    length = (BUDGET * factorial(cost.free) / cost.factor) ** (1 / cost.free)
+    return max(_FLOOR, min(MAX_TEXT, int(length)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """Ambiguous repetitions: how many of any length, and the product of how often they may stop."""
+
+    free: int = 0
+    factor: float = 1.0
+
+    def __add__(self, other: _Cost) -> _Cost:
+        return _Cost(self.free + other.free, self.factor * other.factor)
+
+    @property
+    def certain(self) -> bool:
+        return not self.free and self.factor <= 1
+
+
+class _Counter:
+    """Counts the ambiguous repetitions of a parsed expression."""
+
+    def __init__(self, folded: bool) -> None:
+        self._folded = folded
+
+    def sequence(self, items: list[Any], follow: Run) -> _Cost:
+        """The cost of items in a row, behind which `follow` stands."""
+        cost = _Cost()
+        #: Fixed characters since the last ambiguous repetition, None before there was one.
+        since: list[Chars] | None = None
+        for number, item in enumerate(items):
+            behind = self.run(items[number + 1 :], follow)
+            own = self._item(item, behind)
+            if own.certain and since is not None and behind:
+                own = self._again(item, since)
+            cost += own
+            if not own.certain:
+                since = []
+            elif since is not None:
+                since.extend(self.run([item], ()))
+        return cost
+
+    def _again(self, item: Any, since: list[Chars]) -> _Cost:
+        """What running through the text again costs, for every place an earlier one may stop at.
+
+        It is nothing if a character between the two keeps this one from running over the next
+        such place.
+        """
+        name, argument = str(item[0]), item[1]
+        if name in ("SUBPATTERN", "ATOMIC_GROUP"):
+            body = list(argument[3] if name == "SUBPATTERN" else argument)
+            return self._again(body[0], since) if body else _Cost()
+        if name not in _REPEATS or int(argument[1]) == 1:
+            return _Cost()
+        chars = self._chars(list(argument[2]))
+        if not all(chars & one for one in since):
+            return _Cost()
+        most = int(argument[1])
+        return _Cost(1) if most > _FEW else _Cost(0, most)
+
+    def _item(self, item: Any, follow: Run) -> _Cost:
+        name, argument = str(item[0]), item[1]
+        if name in _BACKTRACKING:
+            return self._repeat(argument, follow)
+        if name == "POSSESSIVE_REPEAT":
+            return self._possessive(argument)
+        if name == "ATOMIC_GROUP":
+            return self.sequence(list(argument), ())
+        if name == "SUBPATTERN":
+            return self.sequence(list(argument[3]), follow)
+        if name == "BRANCH":
+            costs = [self.sequence(list(branch), follow) for branch in argument[1]]
+            return max(costs, key=lambda cost: (cost.free, cost.factor))
+        if name in ("ASSERT", "ASSERT_NOT"):
+            return self.sequence(list(argument[1]), ())
+        return _Cost()
+
+    def _repeat(self, argument: Any, follow: Run) -> _Cost:
+        _, most, body = argument
+        most, inner = int(most), list(body)
+        again = self.run(inner, ())
+        both = follow
+        if most > 1:
+            both = _either(again, follow) if follow else again
+        cost = self.sequence(inner, both)
+        if most > _ROUNDS and not cost.certain:
+            raise ValueError(
+                "a repetition of a repetition, as in (a+)+, can take for ever: make the inner one "
+                "possessive (a++), or let it leave out what may follow ([^,]*,)"
+            )
+        chars = self._chars(inner)
+        if most == 1 or not follow or not all(chars & one for one in follow):
+            return cost
+        period = _period(follow)
+        return cost + (_Cost(1, 1 / period) if most > _FEW else _Cost(0, max(1.0, most / period)))
+
+    def _possessive(self, argument: Any) -> _Cost:
+        """Its rounds are tried once, but each may still go back in itself."""
+        body = list(argument[2])
+        cost = self.sequence(body, self.run(body, ()))
+        if int(argument[1]) > _ROUNDS and not cost.certain:
+            raise ValueError("what a possessive repetition repeats must not go back either")
+        return cost
+
+    def run(self, items: list[Any], follow: Run) -> Run:
+        """What must stand next, character by character, as far as that is known."""
+        found: list[Chars] = []
+        for number, item in enumerate(items):
+            name, argument = str(item[0]), item[1]
+            if name in _EMPTY:
+                if str(argument).startswith("AT_END"):
+                    return (*found, _END)
+                continue
+            if name in _REPEATS or name in ("BRANCH", "GROUPREF", "GROUPREF_EXISTS"):
+                first, empty = self.first(items[number:])
+                if empty:
+                    ends = any(_ends(other) for other in items[number:])
+                    if not follow and not ends:
+                        return tuple(found)
+                    first |= _END if ends else follow[0]
+                return (*found, first)
+            if name in ("SUBPATTERN", "ATOMIC_GROUP"):
+                body = list(argument[3] if name == "SUBPATTERN" else argument)
+                return (*found, *self.run([*body, *items[number + 1 :]], follow))
+            found.append(self._set(item))
+            if len(found) >= _AHEAD:
+                return tuple(found)
+        return (*found, *follow)[:_AHEAD]
+
+    def first(self, items: list[Any]) -> tuple[Chars, bool]:
+        """The characters that items in a row may begin with, and whether they may be empty."""
+        found: Chars = frozenset()
+        for item in items:
+            chars, empty = self._first_of(item)
+            found |= chars
+            if not empty:
+                return found, False
+        return found, True
+
+    def _first_of(self, item: Any) -> tuple[Chars, bool]:
+        name, argument = str(item[0]), item[1]
+        if name in _REPEATS:
+            chars, empty = self.first(list(argument[2]))
+            return chars, empty or int(argument[0]) == 0
+        if name == "SUBPATTERN":
+            return self.first(list(argument[3]))
+        if name == "ATOMIC_GROUP":
+            return self.first(list(argument))
+        if name == "BRANCH":
+            both = [self.first(list(branch)) for branch in argument[1]]
+            return frozenset().union(*(c for c, _ in both)), any(e for _, e in both)
+        if name in _EMPTY:
+            return frozenset(), True
+        if name in ("GROUPREF", "GROUPREF_EXISTS"):
+            return _ALL, True
+        return self._set(item), False
+
+    def _chars(self, items: list[Any]) -> Chars:
+        """All characters that items may hold."""
+        found: Chars = frozenset()
+        for item in items:
+            name, argument = str(item[0]), item[1]
+            if name in _REPEATS:
+                found |= self._chars(list(argument[2]))
+            elif name == "SUBPATTERN":
+                found |= self._chars(list(argument[3]))
+            elif name == "ATOMIC_GROUP":
+                found |= self._chars(list(argument))
+            elif name == "BRANCH":
+                for branch in argument[1]:
+                    found |= self._chars(list(branch))
+            elif name in ("GROUPREF", "GROUPREF_EXISTS"):
+                return _ALL
+            elif name not in _EMPTY:
+                found |= self._set(item)
+        return found
+
+    def _set(self, item: Any) -> Chars:
+        name, argument = str(item[0]), item[1]
+        if name == "LITERAL":
+            return self._cased(argument)
+        if name == "NOT_LITERAL":
+            return _ALL - self._cased(argument)
+        if name != "IN":
+            return _ALL
+        found: Chars = frozenset()
+        negated = False
+        for kind, value in argument:
+            kind = str(kind)
+            if kind == "NEGATE":
+                negated = True
+            elif kind == "LITERAL":
+                found |= self._cased(value)
+            elif kind == "RANGE":
+                found |= frozenset(range(value[0], min(value[1], 255) + 1))
+                found |= frozenset({256}) if value[1] > 255 else frozenset()
+            elif kind == "CATEGORY":
+                found |= _CATEGORY[str(value)]
+        return _ALL - found if negated else found
+
+    def _cased(self, code: int) -> Chars:
+        if code > 255:
+            return frozenset({256})
+        if not self._folded:
+            return frozenset({code})
+        letter = chr(code)
+        return frozenset(
+            ord(c) if ord(c) < 256 else 256 for c in (letter.lower()[0], letter.upper()[0])
+        )
