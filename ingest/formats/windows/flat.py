@@ -58,14 +58,25 @@ HEADER = {
     "Qualifiers": "qualifiers",
 }
 
-#: What shippers add about themselves; no part of the event.
-_SHIPPER = frozenset(
+#: What shippers add of their own, by a name that gives the shipper away.
+_SHIPPERS: dict[str, frozenset[str]] = {
+    "SourceModuleType": frozenset({"SourceModuleName", "SourceModuleType"}),
+    "SeverityValue": frozenset({"Severity", "SeverityValue"}),
+    "TenantId": frozenset(
+        {
+            *("TenantId", "SourceSystem", "ManagementGroupName", "Type", "_ResourceId", "MG"),
+            *("SourceComputerId", "EventOriginId", "AzureDeploymentID", "Activity"),
+        }
+    ),
+    "@version": frozenset({"@version", "tags", "type", "host", "port"}),
+    "StringInserts": frozenset({"StringInserts", "TimeWritten", "EventCategory"}),
+}
+
+#: Sections of their own, and what Beats and Logstash write beside any event.
+_SECTIONS = frozenset(
     {
-        *("@version", "SourceModuleName", "SourceModuleType", "Severity", "SeverityValue"),
-        *("tags", "type", "host", "port", "ecs", "agent", "input", "log", "beat", "metadata"),
-        *("TenantId", "SourceSystem", "ManagementGroupName", "Type", "_ResourceId", "MG"),
-        *("SourceComputerId", "EventOriginId", "AzureDeploymentID", "StringInserts", "event"),
-        *("EventData", "UserData", "TimeWritten", "EventCategory", "Activity", "timestamp"),
+        *("EventData", "UserData", "ecs", "agent", "input", "log", "beat", "metadata", "event"),
+        *("@metadata", "tags"),
     }
 )
 
@@ -108,11 +119,15 @@ def _divided(record: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     head: dict[str, Any] = {}
     data: dict[str, Any] = {}
     header = HEADER
+    added = _SECTIONS
+    for witness, names in _SHIPPERS.items():
+        if witness in record:
+            added |= names
     for name, value in record.items():
         if (field := header.get(name)) is not None:
             if field not in head and value not in (None, ""):
                 head[field] = value
-        elif name not in _SHIPPER and name[:2] != "__":
+        elif name not in added and name[:2] != "__":
             data[name] = value
     _settle(record, head, data)
     return head, data

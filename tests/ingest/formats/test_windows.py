@@ -338,6 +338,16 @@ def test_sysmons_event_type_is_data_and_nxlogs_is_not() -> None:
     assert "data" not in header
 
 
+def test_a_name_is_the_shippers_only_with_that_shipper() -> None:
+    record = {"EventID": 25, "Channel": "x/Operational", "Type": "Image is replaced"}
+    sysmon = frame(record)
+    azure = frame({**record, "TenantId": "8a1c"})
+    assert sysmon is not None
+    assert sysmon["data"] == {"Type": "Image is replaced"}
+    assert azure is not None
+    assert "data" not in azure
+
+
 def test_process_id_is_the_writers_only_beside_a_thread() -> None:
     filtering = frame({"EventID": 5156, "Channel": "Security", "ProcessID": "8", "DestPort": "53"})
     header = frame({"EventID": 5156, "Channel": "Security", "ProcessID": 4, "ThreadID": 60})
