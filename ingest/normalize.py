@@ -19,7 +19,7 @@ import orjson
 
 from ingest.document import relate
 from ingest.envelopes import members, unwrap
-from ingest.formats import cloudtrail, ecs, generic, syslog, web, windows
+from ingest.formats import ecs, generic, syslog, web, windows
 from ingest.framing import Maker, json_within, marked, unmarked
 from ingest.jsontext import read_json
 from ingest.mapping.library import Library, builtin
@@ -311,8 +311,6 @@ class Normalizer:
             return found
         if self._mappings:
             try:
-                if cloudtrail.recognises(record):
-                    return (*cloudtrail.parse(record), None)
                 if ecs.recognises(record):
                     return (*ecs.parse(record, raw.zone), None)
             except BadInput as error:
@@ -391,8 +389,8 @@ def _finish(
     if mapped is not None:
         if mapped.identity is not None and _SANE_ID.fullmatch(mapped.identity) is not None:
             identity = provider_event_id(f"{parser}/{raw.tenant}", mapped.identity)
-    elif parser in _PROVIDED_ID:
-        identity = _provided_id(document, parser, raw.tenant) or identity
+    elif parser == "ecs":
+        identity = _provided_id(document) or identity
     event["id"] = identity or raw.identity()
     event["created"] = raw.created
     if parser != "ecs" or "original" not in event:
@@ -414,22 +412,12 @@ def _finish(
     return document, at
 
 
-#: Parsers whose events may bring an id of their own.
-_PROVIDED_ID = frozenset({"aws.cloudtrail", "ecs"})
-
-
-def _provided_id(document: Document, parser: str, tenant: str) -> str | None:
-    """The provider's own id, None where there is none that can be trusted.
-
-    An organisation's trail may reach two tenants: its ids are one tenant's.
-    """
-    if parser == "ecs":
-        provided = document["event"].get("id")
-    else:
-        provided = document["aws"]["cloudtrail"]["eventID"]
+def _provided_id(document: Document) -> str | None:
+    """The id that an ECS event brings, None where there is none that can be trusted."""
+    provided = document["event"].get("id")
     if not isinstance(provided, str) or _SANE_ID.fullmatch(provided) is None:
         return None
-    return provided if parser == "ecs" else provider_event_id(f"aws.cloudtrail/{tenant}", provided)
+    return provided
 
 
 class NormalizeStage:
