@@ -16,16 +16,17 @@ import orjson
 
 def digest(kind: str, *parts: str | int) -> str:
     """The id of `parts` within `kind`: 32 hexadecimal characters."""
-    return _hasher(kind, *parts).hexdigest()
+    return hasher(kind, *parts).hexdigest()
 
 
-def _hasher(*parts: str | int) -> blake2b:
-    hasher = blake2b(digest_size=16)
+def hasher(*parts: str | int) -> blake2b:
+    """What has taken in `parts`: a copy of it goes on where many ids begin alike."""
+    made = blake2b(digest_size=16)
     for part in parts:
         data = str(part).encode("utf-8", "surrogatepass")
-        hasher.update(b"%d:" % len(data))
-        hasher.update(data)
-    return hasher
+        made.update(b"%d:" % len(data))
+        made.update(data)
+    return made
 
 
 def canonical_json(value: Any) -> bytes:
@@ -40,16 +41,16 @@ def content_hash(value: Any) -> str:
 
 def event_id(topic: str, partition: int, offset: int) -> str:
     """Id of an event whose provider gives none that can be trusted."""
-    hasher = _of_partition(topic, partition).copy()
+    own = _of_partition(topic, partition).copy()
     data = b"%d" % offset
-    hasher.update(b"%d:%b" % (len(data), data))
-    return hasher.hexdigest()
+    own.update(b"%d:%b" % (len(data), data))
+    return own.hexdigest()
 
 
 @lru_cache(4_096)
 def _of_partition(topic: str, partition: int) -> blake2b:
     """What the ids of a partition's events have in common: one is made for every event."""
-    return _hasher("event", topic, partition)
+    return hasher("event", topic, partition)
 
 
 def provider_event_id(provider: str, provider_id: str) -> str:
