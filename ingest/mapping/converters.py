@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ingest.mapping import convert, parts
+from ingest.mapping.values import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,13 @@ def _endpoint(value: Any) -> str | None:
 def _url(value: Any) -> str | None:
     found = parts.url(value)
     return None if found is None else found[0]
+
+
+def _join(value: Any) -> str | None:
+    """The members of a list as one text, blanks between them: a command line of arguments."""
+    if not isinstance(value, list):
+        return convert.text(value)
+    return " ".join(words(item) for item in value if not isinstance(item, (dict, list))) or None
 
 
 def _user(value: Any) -> str | None:
@@ -57,4 +65,5 @@ CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "json": convert.json,
     "hex": convert.hexadecimal,
     "hex_text": convert.hex_text,
+    "join": _join,
 }

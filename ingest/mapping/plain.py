@@ -328,4 +328,4 @@ def apply(step: Step, value: Any, received: int, zone: str) -> Any:
     return CONVERTERS[name](value)
 
 
-_OF_LISTS = frozenset({"email", "emails", "json", "text", "ip", "endpoint"})
+_OF_LISTS = frozenset({"email", "emails", "json", "text", "ip", "endpoint", "join"})
