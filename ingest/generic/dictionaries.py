@@ -32,7 +32,7 @@ deviceVendor observer.vendor
 deviceProduct observer.product
 deviceVersion observer.version
 deviceEventClassId event.code rule.id:55
-name ~action:75 message:52 rule.name:50
+name ~action:75 message:52 rule.name:30
 severity event.severity
 act ~action:90 ~acted:60
 app network.protocol:90
@@ -75,8 +75,8 @@ deviceProcessId process.pid:70
 deviceProcessName process.name:80
 deviceReceiptTime ~time:88
 deviceTranslatedAddress host.nat:1
-dhost destination:95 ~dhost:60
-destinationHostName destination:95
+dhost destination:95 host.name:25
+destinationHostName destination:95 host.name:25
 dmac destination.mac
 dntdom ~dntdom:80
 dpid process.pid:60
@@ -88,7 +88,7 @@ dst destination.ip
 destinationAddress destination.ip
 dtz ~timezone
 duid destination.user.id user.target.id:1
-duser destination.user ~duser:70
+duser destination.user ~duser
 dvc ~dvc.ip
 dvchost ~dvc.name
 dvcpid process.pid:70
@@ -122,8 +122,8 @@ requestCookies
 requestMethod http.request.method
 rt ~time:92
 sev event.severity:90
-shost source:95
-sourceHostName source:95
+shost source:95 host.name:20
+sourceHostName source:95 host.name:20
 smac source.mac
 sntdom ~sntdom:80
 sourceDnsDomain source.domain:60
@@ -138,7 +138,7 @@ src source.ip
 sourceAddress source.ip
 start ~time:80
 suid source.user.id user.id:90
-suser source.user user:90
+suser source.user user:90 ~suser
 type
 """.replace("dproc service.name:50\n", "")
 )
@@ -330,7 +330,7 @@ useridentity.username user:92
 useridentity.accountid cloud.account.id
 recipientaccountid cloud.account.id:100
 sourceipaddress source.ip
-awsregion cloud.region
+awsregion cloud.region ~aws
 eventsource event.provider
 eventname ~action:92
 operationname ~action:86

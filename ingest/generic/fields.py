@@ -8,10 +8,11 @@ type is taken. A flat document comes out: dotted ECS path → value.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from ingest.document import address
-from ingest.generic.outcomes import of_value
+from ingest.generic.outcomes import done, of_value, said
 from ingest.generic.words import spelled
 from ingest.mapping import convert
 from ingest.mapping.casts import cast
@@ -30,6 +31,9 @@ _NOBODY = frozenset({"unknown", "none", "any", "*", "?", "nil", "not available",
 
 #: Addresses that stand for no host.
 _NOWHERE = frozenset({"0.0.0.0", "::", "255.255.255.255"})  # noqa: S104 (compared, not bound)
+
+#: Longest id of a user that may be a name, characters.
+MAX_LOGIN = 20
 
 #: Most candidates of one target that are kept.
 MAX_CANDIDATES = 32
@@ -103,6 +107,8 @@ def assign(found: Candidates) -> dict[str, Any]:
             if (made := cast(kind, value)) is not None and made != "":
                 out[target] = made
                 break
+    if "source.ip" in out and "user.name" in out and "destination.user.name" not in out:
+        out.setdefault("source.user.name", out["user.name"])
     return out
 
 
@@ -122,10 +128,17 @@ def _spread(found: Candidates, target: str) -> None:
         made = spread(value)
         if made is None:
             continue
+        named = any(part is not None for part in made[1:])
         for name, part in zip(outputs, made, strict=True):
-            if part is None or part in _NOWHERE:
+            if part is None or part in _NOWHERE or (named and name.endswith(".address")):
                 continue
             found.by_target.setdefault(name, []).append((score, part))
+
+
+#: What an id of a user looks like that is no name: digits, a GUID, a SID, hexadecimal digits.
+_OPAQUE = re.compile(
+    r"\{?[0-9A-Fa-f]{1,64}(?:-[0-9A-Fa-f]{1,64}){0,8}\}?|S-1-[\d-]{1,64}", re.ASCII
+)
 
 
 def _users(found: Candidates) -> None:
@@ -135,6 +148,8 @@ def _users(found: Candidates) -> None:
         if isinstance(value, str) and ("@" in value or "\\" in value):
             found.offer("user", score - 8, value)
             score = 30
+        elif isinstance(value, str) and len(value) <= MAX_LOGIN and not _OPAQUE.fullmatch(value):
+            found.offer("user", 40, value)
         kept.append((score, value))
     if kept:
         found.by_target["user.id"] = kept
@@ -219,6 +234,23 @@ def _sides(found: Candidates) -> None:
             found.offer(f"{name}.port", score, value)
 
 
+def _sources(found: Candidates) -> None:
+    """A field that is just called `source` names a host only if its value looks like one."""
+    for side in ("source", "destination"):
+        known = found.take(side)
+        kept = [one for one in known if one[0] > BARE or _is_endpoint(one[1])]
+        if kept:
+            found.by_target[side] = kept
+
+
+def _is_endpoint(value: Any) -> bool:
+    return isinstance(value, str) and "." in value and "/" not in value and " " not in value
+
+
+#: What a field called by its side alone is worth at most (ingest.generic.rules).
+BARE = 76
+
+
 def _placeless(found: Candidates) -> None:
     """An address without a side: whoever acts is the source."""
     for score, value in found.take("~ip"):
@@ -252,15 +284,56 @@ def _outcome(found: Candidates) -> None:
 
 def _action(found: Candidates) -> None:
     for score, value in found.take("~action"):
-        if isinstance(value, str) and len(value) <= 256:
+        if not isinstance(value, str) or len(value) > MAX_ACTION:
+            continue
+        if value in _METHODS:
+            found.offer("http.request.method", score - 15, value)
+        else:
             found.offer("event.action", score, value)
+
+
+#: Longest name of an action, characters: longer ones are sentences.
+MAX_ACTION = 256
+
+_METHODS = frozenset({"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT"})
+
+
+def _concluded(found: Candidates) -> None:
+    """An outcome that no field tells: of a response, of what was done, of words in a message."""
+    if found.has("event.outcome"):
+        return
+    for _, value in found.by_target.get("http.response.status_code", ()):
+        status = convert.whole(value)
+        if status is not None and 100 <= status < 600:
+            found.offer("event.outcome", 30, "success" if status < 400 else "failure")
+    for target in ("~acted", "event.action", "event.reason", "message"):
+        told = found.best(target)
+        if isinstance(told, str) and (outcome := said(told)) is not None:
+            found.offer("event.outcome", 20, outcome)
+            return
+    if found.has("error.code") or found.has("error.message"):
+        found.offer("event.outcome", 10, "failure")
+    elif done(found.best("event.action")):
+        found.offer("event.outcome", 10, "success")
+
+
+#: Longest word for a kind of event, characters.
+MAX_KIND = 64
+
+#: A number that is called an id names a kind of event if it is smaller; else the event itself.
+MAX_CODE = 10_000_000
 
 
 def _codes(found: Candidates) -> None:
     """What kind of event it is stands in for the code of one."""
     for score, value in found.take("~etype"):
-        if isinstance(value, str) and len(value) <= 128:
+        if isinstance(value, int) or (isinstance(value, str) and value.isdigit()):
+            found.offer("event.code", score // 2 + 30, value)
+        elif isinstance(value, str) and len(value) <= MAX_KIND:
             found.offer("event.code", score // 2, value)
+    for score, value in found.take("~id"):
+        if (number := convert.whole(value)) is not None and number < MAX_CODE:
+            found.offer("event.code", score, value)
     for score, value in found.by_target.get("rule.id", ()):
         if isinstance(value, str) and not value.isdigit() and len(value) < 64:
             found.offer("rule.name", score // 3, value)
@@ -276,6 +349,31 @@ def _devices(found: Candidates) -> None:
     for score, value in found.take("~dvc.ip"):
         found.offer("host.ip", score, value)
         found.offer("observer.ip", score, value)
+
+
+def _mail(found: Candidates) -> None:
+    """Users that are addresses of mail on both sides are who wrote to whom."""
+    sender, recipient = found.take("~suser"), found.take("~duser")
+    if not sender or not recipient:
+        return
+    if convert.email(sender[0][1]) and convert.email(recipient[0][1]):
+        found.offer("email.from.address", 60, sender[0][1])
+        found.offer("email.to.address", 60, recipient[0][1])
+
+
+def _hosts(found: Candidates) -> None:
+    """A host's full name, where its short one is the best known."""
+    best = found.best("host.name")
+    if not isinstance(best, str) or "." in best:
+        return
+    for _, value in found.by_target["host.name"]:
+        if isinstance(value, str) and value.lower().startswith(f"{best.lower()}."):
+            found.offer("host.name", FULL, value)
+            return
+
+
+#: What a full name is worth: more than any short one.
+FULL = 120
 
 
 def _domains(found: Candidates) -> None:
@@ -303,18 +401,41 @@ def _cef(found: Candidates) -> None:
         found.offer("destination.user.domain", score, value)
 
 
+def _clouds(found: Candidates) -> None:
+    """What the name of a cloud's resource tells: whose cloud, which account and region."""
+    for _, value in found.take("~resource"):
+        if value.startswith("arn:"):
+            parts = value.split(":", 5)
+            if len(parts) == 6 and parts[1].startswith("aws"):
+                found.offer("cloud.provider", 50, "aws")
+                found.offer("cloud.region", 45, parts[3])
+                found.offer("cloud.account.id", 45, parts[4])
+        elif value[:15].lower() == "/subscriptions/":
+            found.offer("cloud.provider", 50, "azure")
+            found.offer("cloud.account.id", 45, value.split("/", 3)[2])
+        else:
+            found.offer("cloud.provider", 45, "gcp")
+    if found.take("~aws"):
+        found.offer("cloud.provider", 50, "aws")
+
+
 #: In order: each takes the candidates it decides about and offers what they are.
 DECISIONS: tuple[Callable[[Candidates], None], ...] = (
     _users,
     _paths,
     _processes,
     _sides,
+    _sources,
     _placeless,
     _protocol,
     _outcome,
     _action,
+    _concluded,
     _codes,
     _devices,
+    _hosts,
     _domains,
+    _mail,
+    _clouds,
     _cef,
 )

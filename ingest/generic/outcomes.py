@@ -48,3 +48,22 @@ def of_value(value: Any) -> str | None:
     if whole in ("success", "failure"):
         return whole
     return said(value)
+
+
+_DONE = spelled(
+    "create delete update add remove login logon logoff logout signin start stop put get list assume "
+    "modify change set read write open close execute run connect disconnect register enable disable "
+    "grant revoke access download upload view export import install uninstall attach detach lock "
+    "unlock reset rename move copy send invite join leave publish share creation deletion exec"
+)
+
+
+def done(action: Any) -> bool:
+    """Whether the name of an action is that of something that was done (`UserLoggedIn`, `create`)."""
+    if not isinstance(action, str):
+        return False
+    for word in _WORD.findall(action[:128]):
+        lower = word.lower()
+        if lower in _DONE or (len(lower) > 4 and lower.endswith("ed")):
+            return True
+    return False

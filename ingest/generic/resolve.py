@@ -55,6 +55,7 @@ class Resolver:
 
     def __init__(self, frame: str) -> None:
         self._dictionary = DICTIONARIES.get(frame, {})
+        self._labelled = frame in ("cef", "leef")
         self._known: dict[str, Plan] = {}
 
     def __call__(self, path: str) -> Plan:
@@ -67,11 +68,15 @@ class Resolver:
         return plan
 
     def _resolve(self, path: str) -> Plan:
+        if self._labelled and path.startswith("labels."):
+            path = path[7:]
         words = path_words(path)
-        addresses = not _NO_ADDRESS.intersection(words)
+        addresses = not _NO_ADDRESS.intersection(words) and words[-1:] != ("id",)
         exact = self._dictionary.get(path) or EXACT.get(path.lower()) or _ecs(path)
         if exact is None:
             exact = EXACT.get(path.rpartition(".")[2].lower())
+        if exact is None and words == ("id",):
+            exact = (("~id", 20),)
         if exact is not None:
             return Plan(exact, addresses, words)
         return Plan(_moment(_acting(best(words), words), path, words), addresses, words)
@@ -99,11 +104,21 @@ def _acting(
 def _moment(
     targets: tuple[tuple[str, int], ...], path: str, words: tuple[str, ...]
 ) -> tuple[tuple[str, int], ...]:
-    """A time is the event's own the less, the deeper it stands and the more words it has."""
+    """A time is the event's own the less, the deeper it stands and the more words it has.
+
+    Behind an envelope (`properties.timestamp`, `event.time`) it is more so than the envelope's.
+    """
     if not targets or targets[0][0] != "~time":
         return targets
-    return (("~time", max(targets[0][1] - 3 * path.count(".") - 2 * len(words) + 2, 1)),)
+    containers = path.split(".")[:-1]
+    envelopes = sum(1 for name in containers if name.lower() in _ENVELOPES)
+    deep = len(containers) - envelopes
+    score = targets[0][1] - 3 * deep - 2 * len(words) + 2 + min(envelopes, 1)
+    return (("~time", max(score, 1)),)
 
+
+#: Names of objects that hold the event itself.
+_ENVELOPES = frozenset({"properties", "event", "data", "payload", "record", "body", "message"})
 
 _ACTING = frozenset({"actor", "src"})
 

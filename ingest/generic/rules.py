@@ -58,6 +58,8 @@ destination.mac      88 mac : dst|server|target
 host.mac             80 mac : host|device|agent|interface
 source.mac           60 mac ! dst|server|observer|router|ap|wifi|bss|host|device
 source.domain        84 domain|fqdn|host : src|client ! user|email|dst|nat|url
+source               64 name : src|client ! user|group|app|type|process|file|email|interface|zone|geo|rule|threat|service|organization|module
+destination          64 name : dst|server ! user|group|app|type|process|file|email|interface|zone|geo|rule|threat|service|organization|module
 source               84 name : src|client host ! dst|user
 source.domain        76 name : src dns|domain|fqdn ! user
 destination.domain   84 domain|fqdn : dst ! user|email|src
@@ -68,6 +70,7 @@ destination.domain   62 domain|fqdn|servername : http|url|tls ! user
 ~remote.ip           80 host|fqdn : remote
 source.bytes         88 bytes|sent : client|src
 source.bytes         80 bytes : sent ! response|dst|server|count|packets
+source.bytes         88 bytes : sent client|src|server|dst
 source.bytes         70 bytes : request
 source.bytes         76 sent : bytes
 source.bytes         55 sent ! packets|email|mail|message|flag|time|at|date
@@ -129,7 +132,7 @@ group.id             80 id : group ! process|rule|host|device|dst|src|threat
 host.name            84 name : host ! process|file|src|dst|server|client|remote|user|url|http|target|dns|observer|proxy|virtual
 host.name            80 name : host dns ! src|dst|url|query|observer
 host.name            76 host ! process|file|src|dst|server|client|remote|user|url|http|target|type|observer|proxy|email|dns|virtual|request|query
-host.name            74 name|fqdn : device|agent ! process|file|src|dst|user|group|type|rule|hw|interface|event|observer|os
+~dvc.name            74 name|fqdn : device|agent ! process|file|src|dst|user|group|type|rule|hw|interface|event|observer|os
 host.name            70 fqdn ! src|dst|client|server|remote|url|query
 host.name            56 device|agent ! process|type|user|category|hw|event|os|version
 host.name            60 displayname : host|device|agent

@@ -40,6 +40,7 @@ _TIME = re.compile(
     r")(?!\d)",
     re.ASCII,
 )
+_COLON = re.compile(r"(?<=/)(\d{4}):", re.ASCII)
 _EPOCH_START = re.compile(r"\s?1\d{9}", re.ASCII)
 
 _REQUEST = re.compile(
@@ -142,7 +143,7 @@ def _time(text: str, found: Candidates, ceiling: int) -> None:
         return
     if match[0][0] == "1" and match[0][1:10].isdigit() and _EPOCH_START.match(text) is None:
         return  # ten digits anywhere are a counter
-    found.offer("~time", ceiling, match[0])
+    found.offer("~time", ceiling, _COLON.sub(r"\1 ", match[0]))
 
 
 def _program(text: str, found: Candidates, ceiling: int) -> None:
@@ -221,8 +222,8 @@ def _addresses(text: str, found: Candidates, ceiling: int) -> None:
         if count >= MAX_ADDRESSES:
             break
         ip = address(match["ip"])
-        if ip is None or match["ip"] == "::":
-            continue
+        if ip is None or ip == "::" or ip.startswith("255.") or ip.endswith(".0.0"):
+            continue  # nothing, a mask, a network or a version
         port = match["named"] or match["port"]
         if port and match["mark"] == "/" and int(port) <= 32 and ":" not in ip:
             continue  # a network

@@ -28,10 +28,10 @@ _WORDS = {
     "server": "server srv",
     "target": "target targets targeted affected impacted aimed",
     "actor": "actor actors performer performed initiator initiated initiating executor executed "
-    "executing invoked operator acting author triggered modified changed requested",
+    "executing invoked operator acting author triggered modified changed",
     "by": "by",
     "public": "public wan",
-    "nat": "nat natted xlate xlated translated trans translation mapped postnat snat dnat",
+    "nat": "nat natted xlate xlated translated trans tran translation mapped postnat snat dnat",
     "parent": "parent parents creator",
     "grand": "grandparent grand ancestor",
     "old": "old previous prev prior before former last",
@@ -57,7 +57,7 @@ _WORDS = {
     "key": "key keys",
     "url": "url urls uri uris link links href",
     "http": "http https web",
-    "request": "request requests req",
+    "request": "request requests requested req",
     "response": "response responses resp reply",
     "dns": "dns ddr",
     "query": "query queries qry",
@@ -83,6 +83,7 @@ _WORDS = {
     "app": "app apps application applications",
     "network": "network net",
     "session": "session sessions sess",
+    "connection": "connection connections conn",
     "event": "event events evt",
     "interface": "interface intf iface ifname",
     "zone": "zone",
@@ -270,6 +271,7 @@ _PHRASES = {
     ("source", "type"): "sourcetype",
     ("src", "type"): "sourcetype",
     ("service", "user"): "serviceprincipal",
+    ("service", "account"): "user",
     ("event", "src"): "provider",
     ("log", "src"): "provider",
     ("first", "name"): "person",
@@ -283,6 +285,7 @@ _PHRASES = {
     ("actor", "by"): "actor",
     ("created", "by"): "actor",
     ("update", "by"): "actor",
+    ("request", "by"): "actor",
     ("request", "url"): "url",
     ("request", "path"): "url path",
     ("account", "sid"): "user id",
@@ -310,6 +313,13 @@ MAX_NAME = 96
 MAX_WORDS = 12
 
 _IP_VERSION = re.compile(r"[iI][pP]_?-?[vV][46]")
+_FLOWS = (
+    (re.compile(r"(?i)(?:client|cli|src)_?(?:to|2)_?(?:server|srv|dst)|to_?server|c2s"), "Sent"),
+    (
+        re.compile(r"(?i)(?:server|srv|dst)_?(?:to|2)_?(?:client|cli|src)|to_?client|s2c"),
+        "Received",
+    ),
+)
 _PLURAL = re.compile(r"(ID|IP|URL|URI)s(?=$|[A-Z_])")
 _PIECE = re.compile(
     r"[A-Z]{2,}(?=[A-Z][a-z])|[A-Z]+\d*(?![a-z])|[A-Z]?[a-z]+\d*|\d+|[^\W\d_a-zA-Z]+"
@@ -326,6 +336,8 @@ def words_of(name: str) -> tuple[str, ...]:
     whole = _LEXICON.get(name.lower())
     if whole is not None:
         return whole
+    for flow, word in _FLOWS:
+        name = flow.sub(word, name)
     found: list[str] = []
     for piece in _PIECE.findall(name):
         found += _known(piece.lower())
