@@ -22,7 +22,8 @@ class SourceAccount:
 
     `received` = `appended` + `filtered` + `dead` + `dropped` + what is still `waiting`. `refused`
     counts requests, their parts and connections that were turned away and told so: those never
-    were messages of ours. `bytes` is of what was received.
+    were messages of ours. `bytes` is of what was received. `down` says why nothing can be
+    collected just now, or "".
     """
 
     received: int = 0
@@ -34,6 +35,7 @@ class SourceAccount:
     refused: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     connections: int = 0
+    down: str = ""
 
     @property
     def waiting(self) -> int:

@@ -50,8 +50,6 @@ class Listening(ABC):
         self, settings: Listener, log: Log, clock: Clock, *, nonce: str, kind: str, source: str
     ) -> None:
         self.account = SourceAccount()
-        #: Why nothing can be collected just now, or "".
-        self.down = ""
         #: Where it listens, once it does.
         self.address: tuple[str, int] | None = None
         self.listening = asyncio.Event()
@@ -68,6 +66,11 @@ class Listening(ABC):
     def name(self) -> str:
         host = self._settings.host
         return f"{self._kind} {f'[{host}]' if ':' in host else host}:{self._settings.port}"
+
+    @property
+    def down(self) -> str:
+        """Why nothing can be collected just now, or ""."""
+        return self.account.down
 
     @property
     def idle(self) -> bool:
@@ -97,11 +100,11 @@ class Listening(ABC):
                 listener = bind(self._settings, self._socket_type)
             except OSError as error:
                 self.account.errors["listen"] += 1
-                self.down = f"cannot listen: {error.strerror}"
+                self.account.down = f"cannot listen: {error.strerror}"
                 logger.error("%s: %s, next try in %g s", self.name, self.down, LISTEN_AGAIN)
                 await rest(LISTEN_AGAIN, self._stopping)
                 continue
-            self.down = ""
+            self.account.down = ""
             host, port = listener.getsockname()[:2]
             self.address = (host, port)
             with listener:
@@ -135,11 +138,11 @@ class Listening(ABC):
                 await self._appender.append(records, size)
             except LogError as error:
                 self.account.errors[error.code] += 1
-                if not self.down:
+                if not self.account.down:
                     logger.warning("%s: %s; senders wait", self.name, error)
-                self.down = str(error)
+                self.account.down = str(error)
             else:
-                self.down = ""
+                self.account.down = ""
                 return True
             if self._stopping.is_set():
                 return False

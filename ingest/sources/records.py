@@ -11,9 +11,9 @@ from ipaddress import IPv6Address, ip_address
 from itertools import count
 from typing import TYPE_CHECKING
 
-from tocsin.contracts import DeadLetter, Topics
-from tocsin.ids import digest
-from tocsin.log.base import Outgoing
+from tocsin.contracts import Topics
+from tocsin.deadletters import dead_letters
+from tocsin.log.base import Outgoing, Record
 
 if TYPE_CHECKING:
     from tocsin.log.base import Headers
@@ -29,6 +29,7 @@ class Labels:
     def __init__(self, settings: Source, default: str) -> None:
         """`default` names the source where the settings do not."""
         self.source = settings.source or default
+        self.tenant = settings.tenant
         self._always: Headers = (
             ("source", self.source.encode("utf-8", "replace")),
             ("tenant", settings.tenant.encode()),
@@ -75,25 +76,15 @@ def dead(
     headers: Headers,
     origin_id: bytes,
     now: int,
-) -> Outgoing:
-    """The dead letter of a message that could not be taken whole; `original` is what there is.
+) -> list[Outgoing]:
+    """The dead letter of what could not be taken whole, in parts where it is large.
 
-    Its headers are those that the raw record would have had: replayed, it is the same event.
+    `original` is what there is of it; the headers are those its raw record would have had.
     """
-    kept = {name: value.decode("utf-8", "replace") for name, value in headers}
-    origin = origin_id.decode()
-    letter = DeadLetter(
-        id=digest("dead-letter", "collect", origin),
-        stage="collect",
-        code=code,
-        reason=reason,
-        origin=f"{kept.get('source', '')}/{origin}",
-        original=original,
-        key=key,
-        headers={**kept, "origin-id": origin},
-        at=now,
-    )
-    return Outgoing(Topics.DEAD_LETTERS, letter.encode(), key, timestamp=now)
+    place = f"source/{origin_id.decode()}"
+    headers = (*headers, ("origin-id", origin_id))
+    record = Record(place, 0, 0, key, original, headers, now)
+    return dead_letters("collect", record, code, reason, now)
 
 
 def canonical_peer(host: str) -> str:

@@ -205,7 +205,7 @@ class SyslogStream(Listening):
                 yield raw(message, key, headers, self._ids.next(), now)
         for code, beginning in faults:
             reason = _REASONS[code].format(self._syslog.max_line)
-            yield dead(code, reason, beginning, key, headers, self._ids.next(), now)
+            yield from dead(code, reason, beginning, key, headers, self._ids.next(), now)
 
 
 def _keep_alive(transport: asyncio.Transport) -> None:

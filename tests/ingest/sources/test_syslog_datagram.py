@@ -33,6 +33,10 @@ def send(address: tuple[str, int], *data: bytes) -> None:
             sender.sendto(piece, address)
 
 
+async def received(source: SyslogDatagram, count: int) -> None:
+    await until(lambda: source.account.received == count)
+
+
 @pytest.mark.parametrize(("host", "peer"), [("127.0.0.1", b"127.0.0.1"), ("::1", b"::1")])
 async def test_each_datagram_is_a_message(
     log: SqliteLog, clock: ManualClock, host: str, peer: bytes
@@ -80,7 +84,7 @@ async def test_what_finds_no_room_is_dropped_and_counted(clock: ManualClock) -> 
     async with running(source) as address:
         for sent in range(50, 2_001, 50):
             send(address, *[b"x" * 1_000] * 50)
-            await until(lambda sent=sent: source.account.received == sent)
+            await received(source, sent)
         assert source._size <= 1024 * 1024 + 1_200
     dropped = source.account.dropped
     assert dropped["queue_full"] + dropped["stopped"] + dropped["kernel"] == 2_000
