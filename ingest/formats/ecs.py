@@ -12,10 +12,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ingest.document import address, get, put
+from ingest.mapping.casts import cast
+from ingest.mapping.companions import complete
+from ingest.mapping.targets import ECS, OBJECT, ROOTS
+from ingest.mapping.targets import target as target_of
 from ingest.times import epoch, iso8601
 from tocsin.errors import BadInput
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tocsin.contracts import Document
 
 #: Fields that are lists (ECS, `normalize: array`) among those detection and the index read.
@@ -119,7 +125,68 @@ def parse(record: dict[str, Any], zone: str) -> tuple[Document, int, str]:
     event.pop("ingested", None)
     event.setdefault("kind", "event")
     event.setdefault("dataset", "ecs")
+    conform(document)
     return document, at, "ecs"
+
+
+#: Where fields stay that have a root of ECS and are no fields of ECS (`agent.hostname`).
+STRANGERS = "shipped"
+
+
+def conform(document: Document) -> None:
+    """Make of an ECS-like document an ECS one, in place; nothing is lost.
+
+    A value is brought to its field's type; a field that ECS does not have, and a value that its
+    field may not hold, move below STRANGERS; what follows from others (`source.address` from
+    `source.ip`) is added. Roots of a vendor's own stay as they are.
+    """
+    flat: dict[str, Any] = {}
+    strange: dict[str, Any] = {}
+    for path, value in list(_leaves(document, "")):
+        root = path.partition(".")[0]
+        if root not in ROOTS or path in ("@timestamp", "ecs.version"):
+            continue
+        target = target_of(path, STRANGERS)
+        made = None if target is None else cast(target, value)
+        if made is None:
+            strange[path] = value
+        elif path in ECS:
+            flat[path] = made
+    arguments = flat.get("process.args")
+    if arguments and "process.command_line" not in flat:
+        flat["process.command_line"] = " ".join(arguments)
+    complete(flat)
+    for path, value in strange.items():
+        remove(document, path)
+        put(document, f"{STRANGERS}.{path}", value)
+    for path, value in flat.items():
+        put(document, path, value)
+
+
+def _leaves(node: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, dict) and value and path not in _WHOLE:
+            yield from _leaves(value, f"{path}.")
+        else:
+            yield path, value
+
+
+#: Objects that are one value.
+_WHOLE = frozenset(path for path, target in ECS.items() if target.type == OBJECT)
+
+
+def remove(document: Document, path: str) -> None:
+    """Take out the value at the dotted `path`, and the objects that it leaves empty."""
+    name, dot, rest = path.partition(".")
+    if not dot:
+        document.pop(name, None)
+        return
+    child = document.get(name)
+    if isinstance(child, dict):
+        remove(child, rest)
+        if not child:
+            del document[name]
 
 
 def _instant(value: object, zone: str) -> tuple[int, str]:
