@@ -138,6 +138,7 @@ def _settle(record: dict[str, Any], head: dict[str, Any], data: dict[str, Any]) 
     kind = data.get("EventType")
     if isinstance(kind, str) and kind.upper() in _EVENT_TYPES:
         del data["EventType"]
+        data.pop("Severity", None)
         if result := outcome(kind):
             head["outcome"] = result
     if "thread_id" in head and "ProcessID" in data and "process_id" not in head:

@@ -27,6 +27,8 @@ def from_text(raw: str, start: str) -> Frame | None:
     """The frame of a rendered event, None if `raw` (which begins with `start`) is none."""
     if "MSWinEventLog" in start:
         return _snare(raw)
+    if "WinEvtLog: " in start:
+        return _ossec(raw)
     if "LogName=" in start and "EventCode=" in raw[:_HEAD]:
         return _splunk(raw)
     title = labels.plain(_ESCAPE.split(start, 1)[0].partition("\n")[0])
@@ -120,6 +122,36 @@ def _snare(raw: str) -> Frame | None:
         "message": message,
     }
     return build(head, data_of(message, code, provider), {})
+
+
+#: `WinEvtLog: Security: AUDIT_FAILURE(4625): provider: user: domain: computer: text`
+_OSSEC = re.compile(
+    r"(?:(?P<time>\d{4} \w{3} +\d{1,2} [\d:]{8}) )?WinEvtLog: (?P<channel>[^:]{1,200}): "
+    r"(?P<keywords>\w{1,40})\((?P<code>\d{1,6})\): (?P<provider>[^:]{1,200}): "
+    r"(?P<user>[^:]{1,200}): (?P<domain>[^:]{1,200}): (?P<computer>[^:]{1,255}): (?P<message>.*)",
+    re.ASCII | re.DOTALL,
+)
+
+
+def _ossec(raw: str) -> Frame | None:
+    """The line that OSSEC's agent (and Wazuh's of before 3.8) makes of an event."""
+    match = _OSSEC.search(raw)
+    if match is None:
+        return None
+    user = match["user"] if not match["user"].startswith("(no user") else None
+    head = {
+        "channel": match["channel"],
+        "provider": match["provider"],
+        "event_id": match["code"],
+        "computer": match["computer"],
+        "time": match["time"],
+        "level": match["keywords"],
+        "keywords": match["keywords"],
+        "user_name": user,
+        "user_domain": match["domain"] if user is not None else None,
+        "message": match["message"],
+    }
+    return build(head, data_of(match["message"], match["code"], match["provider"]), {})
 
 
 def data_of(message: str, code: str, provider: str) -> dict[str, Any]:

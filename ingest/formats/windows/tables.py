@@ -39,7 +39,14 @@ def from_azure(record: dict[str, Any]) -> Frame | None:
 def from_wazuh_alert(record: dict[str, Any]) -> Frame | None:
     """The frame of an alert of Wazuh, which has the event below `data.win`."""
     data = record["data"]
-    return from_wazuh(data) if isinstance(data, dict) and "win" in data else None
+    frame = from_wazuh(data) if isinstance(data, dict) and "win" in data else None
+    if frame is not None:
+        rule, agent = dict(_items(record.get("rule"))), dict(_items(record.get("agent")))
+        frame["ecs"] = {
+            "rule": {"id": rule.get("id"), "name": rule.get("description")},
+            "agent": {"id": agent.get("id"), "name": agent.get("name")},
+        }
+    return frame
 
 
 def from_wazuh(record: dict[str, Any]) -> Frame | None:

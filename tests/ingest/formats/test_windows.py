@@ -469,6 +469,19 @@ def test_snare_has_its_header_in_columns() -> None:
     assert event["time"] == "Mon May 06 07:08:09 2024"
 
 
+def test_ossec_has_its_header_before_the_text() -> None:
+    head = "2024 May  6 07:08:09 WinEvtLog: Security: AUDIT_FAILURE(4625): "
+    event = frame(
+        f"{head}Microsoft-Windows-Security-Auditing: (no user): no domain: ws-042.example.com: "
+        + RENDERED
+    )
+    assert event is not None
+    assert (event["event_id"], event["outcome"]) == ("4625", "failure")
+    assert event["computer"] == "ws-042.example.com"
+    assert event["data"]["TargetUserName"] == "mira"
+    assert "user_name" not in event
+
+
 @pytest.mark.parametrize(
     ("text", "code", "name"),
     [
