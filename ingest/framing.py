@@ -79,7 +79,7 @@ def unmarked(text: str, make: Maker, library: Library) -> Iterator[Line]:
 
 
 #: What a Windows event has of which only its text for people is left, or Splunk's lines.
-_RENDERED = ("EventCode=", ":\t", "#011")
+_RENDERED = ("EventCode=", "WinEvtLog: ", ":\t", "#011")
 
 #: How much of a text pairs are looked for in, characters.
 MAX_PAIRS = 16_384
