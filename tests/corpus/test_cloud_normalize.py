@@ -113,7 +113,7 @@ FACTS = {
     "cloudflare.logs": [("ClientIP", "source.ip"), ("ClientRequestMethod", "http.request.method")],
 }
 
-_NOTHING = (None, "", "-", [], {}, "N/A", "None", "null")
+_NOTHING: tuple[Any, ...] = (None, "", "-", [], {}, "N/A", "None", "null")
 
 
 def look(value: Any, path: str) -> Any:
