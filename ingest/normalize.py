@@ -35,6 +35,7 @@ from tocsin.stage import Batch
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ingest.door import Door
     from ingest.mapping.library import Mapped
     from ingest.mapping.line import Header, Line
     from tocsin.contracts import Document, RawEvent
@@ -51,6 +52,9 @@ except ImportError:
 
 #: Version of all parsers together, in `tocsin.parser.version`: raise it when events change.
 PARSER_VERSION = "1"
+
+#: What a dead letter names as its parser: which one failed is not known, its generation is.
+PARSERS = f"normalize/{PARSER_VERSION}"
 
 #: Largest source text of one event, bytes: an event is about four times its text, and must
 #: stay below MAX_RECORD whatever its characters become in JSON.
@@ -427,38 +431,54 @@ class NormalizeStage:
     topic = Topics.RAW
     stateful = False
 
-    def __init__(self, library: Library | None = None) -> None:
+    def __init__(self, library: Library | None = None, door: Door | None = None) -> None:
+        """`door` is what enrichment and privacy do to each event, None where there is nothing."""
         self._normalizer = Normalizer(library)
+        self._door = door
+        self._refused: type[Exception] = BadInput if door is None else Exception
 
     def process(self, records: Sequence[Record], state: State, now: int) -> Batch:
-        """Normalize records of one partition; neither `state` nor `now` is looked at."""
+        """Normalize records of one partition; neither `state` nor `now` is looked at.
+
+        Raises StoreUnavailable where the keys that privacy needs cannot be had.
+        """
         batch = Batch()
         for record in records:
             try:
                 outgoing = self._outgoing(record)
-            except BadInput as error:
-                batch.dead[error.reason_code] += 1
-                # Of the time of receipt: the letter is a function of the record alone.
-                letters = dead_letters(
-                    self.name, record, error.reason_code, str(error), record.timestamp
-                )
-                batch.outputs.extend(letters)
+            except self._refused as error:
+                batch.outputs.extend(self._letters(record, error, batch))
                 continue
             if outgoing:
                 batch.sent += 1
                 batch.outputs.extend(outgoing)
             else:
                 batch.filtered["no_records"] += 1
+        if self._door is not None:
+            self._door.flush()
         return batch
 
     def tick(self, partition: int, state: State, now: int) -> Sequence[Outgoing]:
         """Nothing ever becomes due here."""
         return ()
 
+    def _letters(self, record: Record, error: Exception, batch: Batch) -> list[Outgoing]:
+        if self._door is not None:
+            record, code, reason = self._door.letter(record, error)
+        else:
+            code, reason = getattr(error, "reason_code", "internal"), str(error)
+        batch.dead[code] += 1
+        # Of the time of receipt: the letter is a function of the record alone.
+        return dead_letters(self.name, record, code, reason, record.timestamp, PARSERS)
+
     def _outgoing(self, record: Record) -> list[Outgoing]:
         """The events of a raw record; all of them or BadInput."""
         outgoing = []
-        for document, at in self._normalizer.events(_delivered(record)):
+        door = self._door
+        delivered = _delivered(record if door is None else door.opened(record))
+        for document, at in self._normalizer.events(delivered):
+            if door is not None:
+                door.admit(document, delivered.source)
             value = orjson.dumps(document)
             if len(value) > MAX_RECORD:
                 raise BadInput(
@@ -471,6 +491,8 @@ class NormalizeStage:
                 key = name.encode() if isinstance(name, str) else None
             # The match stage sorts events by it, and decodes few of them.
             headers = ((ROUTE, route_of(document)),)
+            if door is not None:
+                key = door.record_key(key, delivered.source)
             outgoing.append(Outgoing(Topics.EVENTS, value, key, headers, at))
         return outgoing
 

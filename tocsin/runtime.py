@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from tocsin.deadletters import dead_letters
-from tocsin.errors import BadInput, LogError, StoreError
+from tocsin.errors import BadInput, LogError, StoreError, TocsinError
 from tocsin.log.base import MAX_RECORD, Completion
 from tocsin.stage import Batch
 from tocsin.state import KeyedState
@@ -243,14 +243,17 @@ def process_safely(
     """Process records so that one that cannot be processed never stops or spoils the others.
 
     The slice is tried as a whole; if that raises, its changes are taken back and each record is
-    processed alone, and the one that raises becomes a dead letter.
+    processed alone, and the one that raises becomes a dead letter. What is away just now
+    (a retriable error) is no record's fault: it is raised, and the work is done again later.
     """
     held = KeyedState() if state is None else state
     held.savepoint()
     try:
         return _bounded(stage.process(records, held, now))
-    except Exception:
+    except Exception as error:
         held.rollback()
+        if isinstance(error, TocsinError) and error.retriable:
+            raise
         if len(records) > 1:
             logger.info("%s: a slice failed, isolating its record", stage.name)
     total = Batch()
@@ -260,6 +263,8 @@ def process_safely(
             part = _bounded(stage.process([record], held, now))
         except Exception as error:
             held.rollback()
+            if isinstance(error, TocsinError) and error.retriable:
+                raise
             part = _dead(stage.name, record, error, now)
         _add(total, part)
     return total

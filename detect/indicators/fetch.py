@@ -106,6 +106,11 @@ class Fetcher:
         self._asked: set[str] = set()
 
     @property
+    def empty(self) -> bool:
+        """Whether no feed is to be fetched."""
+        return not self._feeds
+
+    @property
     def idle(self) -> bool:
         """Whether every feed was asked once."""
         return len(self._asked) == len(self._feeds)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from detect.alerts import AlertStage
 from detect.correlate import CorrelateStage
+from detect.indicators.stage import IndicatorStage
 from detect.match import MatchStage
 from ingest.normalize import NormalizeStage
 from ingest.sources.file import FileSource
 from playbooks.act import ActWorker
 from playbooks.decide import DecideStage
 from playbooks.trigger import TriggerStage
+from tocsin.cli.knowledge import Knowledge
 from tocsin.cli.loading import load_content
 from tocsin.cli.retention import Retention
 from tocsin.cli.settling import settled
@@ -41,7 +43,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: The stages of `--stages`, in the order of the path.
-STAGES = ("collect", "normalize", "match", "correlate", "alert", "decide", "act", "index")
+STAGES = (
+    *("collect", "normalize", "match", "indicators", "correlate", "alert", "decide", "act"),
+    "index",
+)
 
 #: What the index stage stores.
 INDEXED = (Topics.EVENTS, Topics.ALERTS, Topics.RUNS, Topics.AUDIT, Topics.DEAD_LETTERS)
@@ -84,6 +89,7 @@ class Pipeline:
         self.clock = clock or SystemClock()
         self.metrics = Metrics()
         self.content = load_content(settings)
+        self.knowledge = Knowledge(settings, self.clock, stages=set(stages))
         self.log = build_log(settings, self.clock)
         self.store = build_store(settings.store, settings.data_dir, self.clock)
         self.workers: list[Worker] = []
@@ -93,6 +99,7 @@ class Pipeline:
             await self.log.start()
             await self.log.create(all_topics(self.settings))
             await self.store.start()
+            await self.knowledge.load()
         except BaseException:
             await self.__aexit__()
             raise
@@ -104,6 +111,7 @@ class Pipeline:
     async def __aexit__(self, *_: object) -> None:
         await self.store.close()
         await self.log.close()
+        self.knowledge.close()
         for connector in self.content.connectors.values():
             await connector.close()
 
@@ -166,6 +174,7 @@ class Pipeline:
                 yield self._runner(stage)
             if "act" in wanted:
                 yield self._act()
+        yield from self.knowledge.workers(self.log, self.metrics)
         if "index" in wanted:
             for topic in INDEXED:
                 sink = IndexSink(topic, self.store, self.clock)
@@ -174,9 +183,11 @@ class Pipeline:
     def _pure_stages(self, wanted: set[str]) -> Iterator[Stage]:
         content, lateness = self.content, self.settings.lateness
         if "normalize" in wanted:
-            yield NormalizeStage()
+            yield NormalizeStage(door=self.knowledge.door)
         if "match" in wanted:
             yield MatchStage(content.rules)
+        if (feeds := self.knowledge.feeds) is not None:
+            yield IndicatorStage(lambda: feeds.table, feeds.allowed)
         if "correlate" in wanted:
             yield CorrelateStage(content.rules.correlations, lateness=lateness)
         if "alert" in wanted:

@@ -296,7 +296,8 @@ class TestFetcher:
 
     async def test_feeds_of_files_are_not_asked_for(self, tmp_path: Path) -> None:
         local = FeedSettings(name="x", type="csv", path=tmp_path / "list")
-        assert Fetcher((local,), tmp_path, ManualClock(AT), Metrics(), no_secret).idle
+        fetcher = Fetcher((local,), tmp_path, ManualClock(AT), Metrics(), no_secret)
+        assert (fetcher.empty, fetcher.idle) == (True, True)
 
 
 async def until(reached: Callable[[], bool]) -> None:
