@@ -16,6 +16,7 @@ from ingest.mapping.casts import cast
 from ingest.mapping.companions import complete
 from ingest.mapping.targets import ECS, OBJECT, ROOTS
 from ingest.mapping.targets import target as target_of
+from ingest.mapping.values import absent
 from ingest.times import epoch, iso8601
 from tocsin.errors import BadInput
 
@@ -134,7 +135,7 @@ STRANGERS = "shipped"
 
 
 def conform(document: Document) -> None:
-    """Make of an ECS-like document an ECS one, in place; nothing is lost.
+    """Make of an ECS-like document an ECS one, in place; nothing that says something is lost.
 
     A value is brought to its field's type; a field that ECS does not have, and a value that its
     field may not hold, move below STRANGERS; what follows from others (`source.address` from
@@ -145,6 +146,9 @@ def conform(document: Document) -> None:
     for path, value in list(_leaves(document, "")):
         root = path.partition(".")[0]
         if root not in ROOTS or path in ("@timestamp", "ecs.version"):
+            continue
+        if absent(value):
+            remove(document, path)
             continue
         target = target_of(path, STRANGERS)
         made = None if target is None else cast(target, value)

@@ -54,6 +54,12 @@ def test_labels_and_other_objects_stay_whole() -> None:
     assert document["dns"]["answers"] == before["dns"]["answers"]
 
 
+def test_what_says_nothing_is_taken_out() -> None:
+    document: dict[str, Any] = {"user": {"name": None, "id": "-"}, "host": {"ip": []}}
+    ecs.conform(document)
+    assert document == {}
+
+
 _DOCUMENTS = st.dictionaries(
     st.sampled_from(["event", "user", "process", "host", "labels", "custom", "related", "dns"]),
     st.recursive(
