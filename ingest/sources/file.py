@@ -5,6 +5,8 @@ the two reads those lines again; each carries the digest of its file's identity 
 the header `origin-id`, which becomes event.id, so it is one event still. The identity of a file
 is durable before its first line is.
 
+Windows' EVTX files are read event by event (`evtx`).
+
 A file that is renamed, compressed or copied away is recognised by its content (`positions`); one
 that is truncated or replaced begins anew. While a copy exists beside its not yet truncated
 original (logrotate's copytruncate) it cannot be told from a second file, and is read as one.
@@ -14,14 +16,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ingest.sources.account import SourceAccount
+from ingest.sources.evtx import EvtxTail
 from ingest.sources.positions import FilePosition, forgotten, load_positions
+from ingest.sources.records import Labels, raw
 from ingest.sources.tail import MAX_LINE, Piece, Tail
-from ingest.sources.watch import look
+from ingest.sources.watch import listing, look
 from tocsin.contracts import DeadLetter, Topics
-from tocsin.errors import LogUnavailable
+from tocsin.errors import ConfigError, LogUnavailable
 from tocsin.ids import digest
 from tocsin.log.base import Outgoing
 
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 
     from tocsin.clock import Clock
     from tocsin.config import FileSource as FileSourceSettings
-    from tocsin.log.base import Headers, Log
+    from tocsin.log.base import Log
 
 logger = logging.getLogger(__name__)
 
@@ -62,17 +66,6 @@ BLANK = b" \t\r\0"
 KEEP = 30 * 86_400_000
 
 
-@dataclass(slots=True)
-class FileAccount:
-    """What a source did: `lines` = `appended` + `blank` + `too_long`."""
-
-    lines: int = 0
-    appended: int = 0
-    blank: int = 0
-    too_long: int = 0
-    errors: int = 0
-
-
 class FileSource:
     """Reads the files of one `sources` entry into `raw`.
 
@@ -82,9 +75,7 @@ class FileSource:
     def __init__(
         self, settings: FileSourceSettings, log: Log, clock: Clock, *, interval: float = INTERVAL
     ) -> None:
-        self.account = FileAccount()
-        #: Why nothing can be collected just now, or "".
-        self.down = ""
+        self.account = SourceAccount()
         #: Whether everything that is there was read.
         self.idle = False
         self._settings = settings
@@ -98,13 +89,28 @@ class FileSource:
         self._unsaved: set[str] = set()
         self._saved_at = clock.now()
         #: The files being read, by identity, and when each last grew, ms.
-        self._tails: dict[str, Tail] = {}
+        self._tails: dict[str, Tail | EvtxTail] = {}
         self._grew: dict[str, int] = {}
         self._complaints: dict[Path, str] = {}
 
     @property
     def name(self) -> str:
         return f"file {self._settings.path}"
+
+    @property
+    def down(self) -> str:
+        """Why nothing can be collected just now, or ""."""
+        return self.account.down
+
+    async def check(self) -> str:
+        """What `tocsin doctor` says of it; raises ConfigError if a file cannot be read."""
+        found = await asyncio.to_thread(listing, self._settings.path)
+        for path, _ in found:
+            try:
+                path.open("rb").close()
+            except OSError as error:
+                raise ConfigError(f"{path}: {error.strerror}") from None
+        return f"{len(found)} files" if found else "no file yet; files that come are read"
 
     def stop(self) -> None:
         """End `run` after the piece it is at."""
@@ -121,13 +127,13 @@ class FileSource:
                 pause = self._interval
                 try:
                     lines = await self.poll()
-                    self.down = ""
+                    self.account.down = ""
                     self.idle = lines == 0
                     if lines == 0 and not self._settings.follow:
                         return
                 except LogUnavailable as error:
-                    self.account.errors += 1
-                    self.down = str(error)
+                    self.account.errors[error.code] += 1
+                    self.account.down = str(error)
                     logger.warning(
                         "%s: the log cannot be written (%s); no line is lost, next try in %g s",
                         self.name,
@@ -164,7 +170,7 @@ class FileSource:
         if not self._loaded:
             self._positions = await load_positions(self._log, self._settings.path)
             self._loaded = True
-        before = self.account.lines
+        before = self.account.received
         now = self._clock.now()
         found = await asyncio.to_thread(
             look, self._settings.path, self._tails, self._positions, now, self._complain
@@ -172,17 +178,18 @@ class FileSource:
         new = [entry.position for entry in found if entry.position.identity not in self._positions]
         if new:
             await self._log.append([position.record() for position in new])
-        for path, position, file_id in found:
+        for path, position, file_id, is_evtx in found:
             self._positions[position.identity] = position
             if (gone := self._tails.get(position.identity)) is not None:
                 gone.close()
-            self._tails[position.identity] = Tail(path, position, file_id)
+            kind = EvtxTail if is_evtx else Tail
+            self._tails[position.identity] = kind(path, position, file_id)
             self._grew[position.identity] = now
         while not self._stop.is_set() and await self._round():
             pass
         if self._clock.now() - self._saved_at >= SAVE_EVERY:
             await self._save()
-        return self.account.lines - before
+        return self.account.received - before
 
     async def _round(self) -> bool:
         """Some pieces of each file; True if there was any."""
@@ -222,7 +229,7 @@ class FileSource:
     def _idle(self, identity: str, now: int) -> bool:
         return now - self._grew[identity] >= PARTIAL_AFTER
 
-    def _take(self, identity: str, tail: Tail, now: int) -> Piece | None:
+    def _take(self, identity: str, tail: Tail | EvtxTail, now: int) -> Piece | None:
         """The next piece of a file, None at its end; what is wrong with it is said once."""
         try:
             if tail.grown():
@@ -239,7 +246,7 @@ class FileSource:
     def _complain(self, path: Path, what: str) -> None:
         if self._complaints.get(path) != what:
             self._complaints[path] = what
-            self.account.errors += 1
+            self.account.errors["file"] += 1
             logger.error("%s: %s; other files are read on", path, what)
 
     async def _save(self) -> None:
@@ -261,46 +268,44 @@ class FileSource:
 
     def _count(self, piece: Piece, appended: int) -> None:
         account = self.account
+        account.bytes += len(piece.part or b"") + sum(len(line) for _, line in piece.lines)
         if piece.part is None:
-            account.lines += len(piece.lines)
+            account.received += len(piece.lines)
             account.appended += appended
-            account.blank += len(piece.lines) - appended
+            account.filtered["blank"] += len(piece.lines) - appended
         elif not piece.unfinished:
-            account.lines += 1
-            account.too_long += 1
+            account.received += 1
+            account.dead["unreadable" if piece.unreadable else "too_large"] += 1
 
-    def _outgoing(self, tail: Tail, piece: Piece, now: int) -> Iterator[Outgoing]:
+    def _outgoing(self, tail: Tail | EvtxTail, piece: Piece, now: int) -> Iterator[Outgoing]:
         """Raw records of the lines that are not blank, or the dead letter of a part."""
         position = tail.position
         key = position.path.encode("utf-8", "surrogateescape")
         if piece.part is not None:
             yield self._part(position, piece, key, now)
             return
-        settings = self._settings
-        source = (settings.source or position.path).encode("utf-8", "replace")
-        headers: Headers = (
-            ("source", source),
-            ("tenant", settings.tenant.encode()),
-            ("received", b"%d" % now),
-        )
-        if settings.timezone != "UTC":
-            headers = (*headers, ("timezone", settings.timezone.encode()))
+        name = position.path.encode("utf-8", "replace").decode()
+        headers = Labels(self._settings, name).headers(now)
         for offset, line in piece.lines:
             if line.strip(BLANK):
-                origin = digest("line", position.identity, offset).encode()
-                yield Outgoing(Topics.RAW, line, key, (*headers, ("origin-id", origin)), now)
+                yield raw(line, key, headers, tail.identity(offset, line).encode(), now)
 
     def _part(self, position: FilePosition, piece: Piece, key: bytes, now: int) -> Outgoing:
         """The dead letter of a part of a line that no record can hold."""
         start = piece.end - len(piece.part or b"")
+        reason = (
+            f"{position.path}: {piece.unreadable}"
+            if piece.unreadable
+            else (
+                f"part at byte {start} of the line that begins at byte {piece.line} of "
+                f"{position.path}: a line may have {MAX_LINE} bytes"
+            )
+        )
         letter = DeadLetter(
             id=digest("dead-letter", "collect", position.identity, position.offset),
             stage="collect",
-            code="too_large",
-            reason=(
-                f"part at byte {start} of the line that begins at byte {piece.line} of "
-                f"{position.path}: a line may have {MAX_LINE} bytes"
-            ),
+            code="unreadable" if piece.unreadable else "too_large",
+            reason=reason,
             origin=f"file/{position.identity}/{position.offset}",
             original=piece.part or b"",
             key=key,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from ingest.sources.positions import ANCHOR, fingerprint
+from tocsin.ids import digest
 from tocsin.log.base import MAX_RECORD
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class Piece:
     """What comes next in a file: lines with their offsets, or a part of a line too long.
 
     `end` is where reading goes on; `line` is where the line began that `part` is of, and
-    `unfinished` says that more parts of it follow.
+    `unfinished` says that more parts of it follow. `unreadable` says what is wrong with a part
+    that is not too long but broken.
     """
 
     lines: Sequence[tuple[int, bytes]]
@@ -50,6 +52,7 @@ class Piece:
     part: bytes | None = None
     line: int = -1
     unfinished: bool = False
+    unreadable: str = ""
 
 
 class Reader(Protocol):
@@ -127,6 +130,10 @@ class Tail:
     def pending(self) -> bool:
         """Whether there is an unterminated line that was read and not taken."""
         return bool(self._buffer)
+
+    def identity(self, offset: int, _: bytes) -> str:
+        """The identity of the line that stands at an offset of this file."""
+        return digest("line", self.position.identity, offset)
 
     def _open(self) -> Reader:
         if self._handle is None:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ingest.sources import evtx
 from ingest.sources.positions import HEAD, FilePosition, fingerprint
 from ingest.sources.tail import open_file, read_at
 from tocsin.ids import digest
@@ -28,6 +29,7 @@ class Found(NamedTuple):
     path: Path
     position: FilePosition
     file_id: FileId
+    evtx: bool
 
 
 class Candidate:
@@ -38,6 +40,9 @@ class Candidate:
         self.path = path
         self._handle, self.compressed = open_file(path)
         self.head = read_at(self._handle, 0, HEAD)
+        self.evtx = self.head.startswith(evtx.MAGIC)
+        if self.evtx:
+            self.head = evtx.head_of(path)
         info = os.fstat(self._handle.fileno())
         self.file_id: FileId = (info.st_dev, info.st_ino)
 
@@ -89,7 +94,7 @@ def listing(pattern: str) -> list[tuple[Path, FileId]]:
 
 def look(
     pattern: str,
-    tails: Mapping[str, Tail],
+    tails: Mapping[str, Tail | evtx.EvtxTail],
     positions: Mapping[str, FilePosition],
     now: int,
     complain: Callable[[Path, str], None],
@@ -127,14 +132,14 @@ def look(
                     left.append(path)
                     continue
                 claimed.add(position.identity)
-                found.append(Found(path, position, candidate.file_id))
+                found.append(Found(path, position, candidate.file_id, candidate.evtx))
             finally:
                 candidate.close()
         unread = left
     return found
 
 
-def _unread(pattern: str, tails: Mapping[str, Tail]) -> Iterable[Path]:
+def _unread(pattern: str, tails: Mapping[str, Tail | evtx.EvtxTail]) -> Iterable[Path]:
     read = {tail.file_id: tail for tail in tails.values()}
     for path, file_id in listing(pattern):
         tail = read.get(file_id)
@@ -155,7 +160,7 @@ def _known(
     return None
 
 
-def _copies(candidate: Candidate, known: Known, tails: Mapping[str, Tail]) -> bool:
+def _copies(candidate: Candidate, known: Known, tails: Mapping[str, Tail | evtx.EvtxTail]) -> bool:
     """Whether a gzip file is being made of one that is still there and read.
 
     It is left alone: when the original is gone, it continues the original's position.

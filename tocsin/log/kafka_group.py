@@ -66,9 +66,12 @@ def to_records(topic: str, batch: Iterable[Any]) -> list[Record]:
 
 
 def _untimely(topic: str, r: Any) -> Record:
-    """The record whose own time travelled in a header."""
+    """The record whose own time travelled in a header; a stranger's may say anything there."""
     *headers, (_, timestamp) = r.headers
-    time = int(timestamp)
+    try:
+        time = int(timestamp)
+    except (TypeError, ValueError):
+        headers, time = r.headers, r.timestamp
     return Record(topic, r.partition, r.offset, r.key, r.value or b"", tuple(headers), time)
 
 

@@ -73,7 +73,8 @@ async def test_reads_from_the_start_and_follows(
     write(path, b"three\r\n\nfour\n")
     assert await source.poll() == 3
     assert log.lines() == [b"one", b"two", b"three\r", b"four"]
-    assert (source.account.lines, source.account.appended, source.account.blank) == (5, 4, 1)
+    assert (source.account.received, source.account.appended) == (5, 4)
+    assert source.account.filtered == {"blank": 1}
 
 
 async def test_record_says_where_it_comes_from(
@@ -309,7 +310,7 @@ async def test_broken_gzip_is_read_up_to_the_damage_and_reported(
     source = source_of(settings(tmp_path / "a.gz"))
     read = await source.poll()
     assert 0 < read < 20_000
-    assert source.account.errors == 1
+    assert source.account.errors.total() == 1
     assert "broken gzip" in caplog.text
     write(tmp_path / "a.gz", whole[len(whole) // 2 :])
     await source.poll()
@@ -364,8 +365,8 @@ async def test_line_too_long_goes_to_dead_letters_in_parts(
     assert b"".join(letter.original for letter in letters) == long
     assert {letter.code for letter in letters} == {"too_large"}
     assert len({letter.id for letter in letters}) == len(letters) == 7
-    assert source.account.too_long == 1
-    assert source.account.lines == 3
+    assert source.account.dead == {"too_large": 1}
+    assert source.account.received == 3
 
 
 async def test_killed_within_a_line_too_long(
@@ -456,7 +457,7 @@ async def test_run_waits_for_the_log(
     source = source_of(settings(tmp_path / "a.log", follow=False))
     await source.run()
     assert log.lines() == [b"one"]
-    assert source.account.errors == 1
+    assert source.account.errors.total() == 1
 
 
 async def test_stop_ends_run(
