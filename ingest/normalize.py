@@ -155,7 +155,7 @@ class Normalizer:
     """
 
     def __init__(self, library: Library | None = None, *, mappings: bool = True) -> None:
-        self.library = library or (builtin() if mappings else Library(()))
+        self.library = (library or builtin()) if mappings else Library(())
         self._mappings = mappings
         #: Told of every mapping that ran; for `--explain`.
         self.watch: Callable[[Line, Mapped], None] | None = None
