@@ -70,7 +70,7 @@ class MatchStage:
     def process(self, records: Sequence[Record], state: State, now: int) -> Batch:
         """Match each record; raises BadInput for one that holds no event document."""
         batch = Batch()
-        found = self._matcher.match([_text(record) for record in records])
+        found = self._matcher.match([text_of_record(record) for record in records])
         if unmatched := len(records) - len(found):
             batch.filtered["no_match"] += unmatched
         for at in sorted(found):
@@ -94,8 +94,11 @@ class MatchStage:
         return ()
 
 
-def _text(record: Record) -> EventText:
-    """The event for the matcher; one that the normalize stage did not write is checked first."""
+def text_of_record(record: Record) -> EventText:
+    """The event for the matcher; one that the normalize stage did not write is decoded first.
+
+    Raises BadInput for what holds no event document.
+    """
     for name, value in record.headers:
         if name == ROUTE and value:
             return EventText(record.value, value)

@@ -1,0 +1,147 @@
+"""Sigma on the stream: events matched per CPU-second, with every published rule and our own.
+
+Events are what the normalize stage emits for real telemetry (../shared/data), in real order; for
+the first row every text that a log chose is made unique per round, so that no cache can help. One
+process, one core, no result kept. A figure without its hits is void, so they stand beside it.
+"""
+
+from __future__ import annotations
+
+import gc
+import gzip
+import resource
+import statistics
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from detect.match import text_of_record
+from detect.sigma import load_rules
+from detect.sigma.batch import BatchMatcher
+from ingest.normalize import NormalizeStage
+from tocsin.contracts import Topics, raw_record
+from tocsin.log.base import Record
+
+from tocsin.state import KeyedState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from detect.sigma.ruleset import RuleSet
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+END = 1_795_000_000_000
+ROUNDS = 5
+BATCH = 1_000
+
+
+def run() -> list[dict[str, Any]]:
+    """Rows by stream; none where ../shared is missing."""
+    archive = DATA / "sigma" / "sigmahq-rules.tar.gz"
+    if not archive.exists():
+        return [{"bench": "sigma", "skipped": f"{archive} is missing"}]
+    began = time.process_time()
+    rules = load_rules([archive], builtin=True, allow_errors=True)
+    loaded = time.process_time() - began
+    lab = list(_events(_lines("sigma/otrf-windows-20k.jsonl.gz")))
+    attack = list(_events(_lines("sigma/evtx-attack-samples.jsonl.gz", "event")))
+    creation = [event for event in lab + attack if _is_process_creation(event)]
+    mix = list(_events(_mix()))
+    gc.collect()
+    gc.freeze()
+    rows = [
+        _row("lab telemetry, every value unique", rules, lab, unique=True),
+        _row("lab telemetry, real order", rules, lab),
+        _row("process creation only", rules, creation, unique=True),
+        _row("attack samples", rules, attack),
+        _row("sshd, web, CloudTrail", rules, mix),
+    ]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return [*rows, {"bench": "sigma", "rules": len(rules.rules), "cold_start_cpu_s": round(loaded, 1),
+                    "peak_memory_mb": memory}]  # fmt: skip
+
+
+def _row(
+    stream: str, rules: RuleSet, events: list[Record], *, unique: bool = False
+) -> dict[str, Any]:
+    matcher = BatchMatcher(rules)
+    began = time.process_time()
+    for _ in range(2):  # what a matcher learns of a stream once: buckets, rare literals
+        _match(matcher, events)
+    learned = time.process_time() - began
+    rates, walls, hits = [], [], 0
+    for number in range(ROUNDS):
+        given = [_unique(event, number) for event in events] if unique else events
+        wall, cpu = time.perf_counter(), time.process_time()
+        hits = _match(matcher, given)
+        rates.append(len(given) / (time.process_time() - cpu))
+        walls.append(len(given) / (time.perf_counter() - wall))
+    return {
+        "bench": "sigma",
+        "stream": stream,
+        "events_per_cpu_second": round(statistics.median(rates)),
+        "events_per_second": round(statistics.median(walls)),
+        "hits": hits,
+        "events": len(events),
+        "bytes": round(statistics.mean(len(event.value) for event in events)),
+        "learning_cpu_s": round(learned, 1),
+    }
+
+
+def _match(matcher: BatchMatcher, events: list[Record]) -> int:
+    return sum(
+        len(matched.matches)
+        for start in range(0, len(events), BATCH)
+        for matched in matcher.match(
+            [text_of_record(record) for record in events[start : start + BATCH]]
+        ).values()
+    )
+
+
+def _unique(event: Record, number: int) -> Record:
+    """The event with a few letters more in every longer text below winlog.event_data."""
+    document = orjson.loads(event.value)
+    data = document.get("winlog", {}).get("event_data", {})
+    for name, value in data.items():
+        if isinstance(value, str) and len(value) > 12:
+            data[name] = f"{value[:-4]}{number}{event.offset:x}{value[-4:]}"
+    return event._replace(value=orjson.dumps(document))
+
+
+def _is_process_creation(event: Record) -> bool:
+    return b'"channel":"Microsoft-Windows-Sysmon' in event.value and b'"code":"1"' in event.value
+
+
+def _lines(name: str, field: str = "") -> Iterator[bytes]:
+    with gzip.open(DATA / name, "rb") as lines:
+        for line in lines:
+            yield orjson.dumps(orjson.loads(line)[field]) if field else line.rstrip(b"\n")
+
+
+def _mix() -> Iterator[bytes]:
+    trail = list(_lines("logs/invictus-cloudtrail-attack.jsonl.gz"))
+    auth = list(_lines("logs/elastic-examples-auth.log.gz"))
+    apache = (DATA / "logs" / "loghub-Apache-2k.log").read_bytes().splitlines()
+    for at, line in enumerate(auth):
+        yield line
+        yield apache[at % len(apache)]
+        if at < len(trail):
+            yield trail[at]
+
+
+def _events(lines: Iterable[bytes]) -> Iterator[Record]:
+    raw = [raw_record(line, source="bench", received=END) for line in lines]
+    records = [
+        Record(Topics.RAW, 0, number, None, line.value, line.headers, line.timestamp)
+        for number, line in enumerate(raw)
+    ]
+    outputs = NormalizeStage().process(records, KeyedState(), END).outputs
+    for number, event in enumerate(out for out in outputs if out.topic == Topics.EVENTS):
+        yield Record(
+            Topics.EVENTS, 0, number, event.key, event.value, event.headers, event.timestamp
+        )
+
+
+
