@@ -56,7 +56,7 @@ cn2
 cn3
 customerURI
 destinationDnsDomain destination.domain:70
-destinationServiceName service.name:80 destination.service:1
+destinationServiceName service.name:80
 destinationTranslatedAddress destination.nat.ip
 destinationTranslatedPort destination.nat.port
 deviceAction ~action ~acted:60
@@ -74,7 +74,7 @@ devicePayloadId
 deviceProcessId process.pid:70
 deviceProcessName process.name:80
 deviceReceiptTime ~time:88
-deviceTranslatedAddress host.nat:1
+deviceTranslatedAddress
 dhost destination:95 host.name:25
 destinationHostName destination:95 host.name:25
 dmac destination.mac
@@ -293,7 +293,6 @@ ipport source.port:80
 workstation source:60
 newprocessname process.executable
 newprocessid process.pid
-parentprocessname process.parent.executable:90 process.parent.name:60
 creatorprocessname process.parent.executable
 originalfilename process.pe.original_file_name
 currentdirectory process.working_directory
@@ -309,6 +308,10 @@ srcuser source.user user:84
 dstuser destination.user
 dstname destination:80
 srcname source:80
+s_port source.port
+aip ~ip:60
+uid user.id:40
+requestclientapplication user_agent
 unauthuser user:50
 devname observer.name:90 host.name:50
 devid host.id:50 observer.serial_number:60

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ingest.document import address
-from ingest.generic.fields import Candidates, assign
+from ingest.generic.candidates import Candidates
+from ingest.generic.events import describe
+from ingest.generic.fields import assign
 from ingest.generic.moments import event_time
 from ingest.generic.resolve import Resolver
 from ingest.generic.text import columns, read
-from ingest.generic.walk import leaves
+from ingest.generic.walk import Walk
+from ingest.jsontext import read_json
 from ingest.mapping import convert
 from ingest.mapping.companions import complete
 from ingest.mapping.line import Header, Line, nested
 from ingest.times import rfc3339
+from tocsin.errors import BadInput
 
 if TYPE_CHECKING:
     from tocsin.contracts import Document
 
 _RESOLVERS: dict[str, Resolver] = {}
-
-#: Longest text that is looked at as an address, characters.
-_MAX_ADDRESS = 45
 
 
 def map_fields(
@@ -43,8 +43,7 @@ def map_fields(
         resolver = _RESOLVERS.setdefault(frame, Resolver(frame))
     found = Candidates()
     if frame != "text":
-        for path, value in leaves(fields):
-            _offer(found, resolver, path, value)
+        Walk(resolver, found).object(fields)
     if frame == "text":
         _sentence(text, found, resolver)
     elif isinstance(message := found.best("message"), str) and len(message) > _SHORT:
@@ -52,13 +51,15 @@ def map_fields(
     instant = event_time(found, received, zone)
     if instant is None and header is not None:
         instant = header.time
+    alerted = bool(found.take("~alert"))
     out = assign(found)
     if header is not None:
         _from_header(out, header, frame)
     out["@timestamp"] = instant[1] if instant is not None else rfc3339(received)
-    out.setdefault("event.kind", "event")
-    out["event.dataset"] = frame
-    if frame == "text":
+    describe(out, alerted)
+    # Sigma's rules on `service: syslog` find what a Unix host logged by this name.
+    out["event.dataset"] = "system.syslog" if frame == "text" and header is not None else frame
+    if frame == "text" and text:
         out.setdefault("message", text)
     if found.addresses:
         out["related.ip"] = list(found.addresses)
@@ -77,28 +78,6 @@ def _from_header(out: dict[str, Any], header: Header, frame: str) -> None:
             out["process.pid"] = number
 
 
-def _offer(found: Candidates, resolver: Resolver, path: str, value: Any) -> None:
-    """Offer a leaf for every target that its path has."""
-    plan = resolver(path)
-    for target, score in plan.targets:
-        found.offer(target, score, value)
-    if not isinstance(value, str):
-        return
-    if value[:4] in _RESOURCES and _RESOURCE.match(value) is not None:
-        found.offer("~resource", 1, value)
-    if plan.addresses and 2 < len(value) <= _MAX_ADDRESS and ("." in value or ":" in value):
-        for part in value.split(",") if "," in value else (value,):
-            if (ip := address(part.strip())) is not None:
-                found.addresses[ip] = None
-
-
-#: Names of resources of Amazon's, Microsoft's and Google's clouds, and their first characters.
-_RESOURCE = re.compile(
-    r"arn:aws[\w-]{0,16}:|/subscriptions/[0-9a-f-]{36}|//[\w.-]{1,64}\.googleapis\.com/",
-    re.ASCII | re.IGNORECASE,
-)
-_RESOURCES = frozenset({"arn:", "/sub", "/SUB", "/Sub"})
-
 #: How far into a line JSON may begin, characters.
 _LEAD = 256
 
@@ -114,10 +93,10 @@ def _sentence(text: str, found: Candidates, resolver: Resolver) -> None:
     """Offer what a line of text says, and the JSON in it, if any."""
     start = text.find("{")
     if 0 <= start < _LEAD and text.rstrip()[-1:] == "}":
-        for path, value in leaves({"json": text[start:].rstrip()}):
-            if path != "json":
-                _offer(found, resolver, path.removeprefix("json."), value)
+        with suppress(BadInput):  # braces that are no JSON
+            inner = read_json(text[start:].encode("utf-8", "replace"))
+            if isinstance(inner, dict):
+                Walk(resolver, found).object(inner)
         text = text[:start] or text
+    columns(text, found, _TEXT - 10)
     read(text, found, resolver, _TEXT)
-    if not found.has("source.ip"):
-        columns(text, found, _TEXT - 10)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ingest.times import Instant, read_time, rfc3339, time_zone
 
 if TYPE_CHECKING:
-    from ingest.generic.fields import Candidates
+    from ingest.generic.candidates import Candidates
 
 #: A time outside of these (ms) is a default, a counter or a unit nobody guessed: 2000 to 2100.
 _EARLIEST, _LATEST = 946_684_800_000, 4_102_444_800_000
@@ -24,6 +25,7 @@ _OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2}):?(\d\d)?", re.ASCII)
 
 def event_time(found: Candidates, received: int, zone: str) -> Instant | None:
     """The best time among the candidates, None if none can be read."""
+    pattern = _pattern(found)
     zone, offset = _zone(found, zone)
     date = clock = None
     for _, value in found.take("~time"):
@@ -38,7 +40,7 @@ def event_time(found: Candidates, received: int, zone: str) -> Instant | None:
                     continue
             if date is not None and clock is not None:
                 value = f"{date} {clock}"
-        instant = _read(value, offset, received, zone)
+        instant = _read(_spelled(value, pattern), offset, received, zone)
         if instant is not None:
             return instant
     return _read(date, "", received, zone) if date is not None else None
@@ -54,6 +56,42 @@ def _read(value: Any, offset: str, received: int, zone: str) -> Instant | None:
         return _windows(value)
     instant = instant or read_time(value, received, zone)
     return instant if instant is not None and _EARLIEST <= instant[0] < _LATEST else None
+
+
+#: Letters of java.text.SimpleDateFormat → directives of strptime.
+_LETTERS = {
+    **{"yyyy": "%Y", "yy": "%y", "MMMM": "%B", "MMM": "%b", "MM": "%m", "M": "%m", "dd": "%d"},
+    **{"d": "%d", "HH": "%H", "H": "%H", "hh": "%I", "h": "%I", "mm": "%M", "ss": "%S", "a": "%p"},
+    **{"S": "%f", "SSS": "%f", "SSSSSS": "%f", "Z": "%z", "X": "%z", "XXX": "%z", "z": "%Z"},
+    **{"EEE": "%a", "EEEE": "%A"},
+}
+_RUN = re.compile(r"([A-Za-z])\1*|'([^']*)'", re.ASCII)
+
+
+def _pattern(found: Candidates) -> str | None:
+    """The form that a LEEF log declares for its times, as strptime wants it; None for no form."""
+    declared = found.best("~timeformat")
+    found.take("~timeformat")
+    if not isinstance(declared, str) or len(declared) > MAX_PATTERN or "%" in declared:
+        return None
+    unknown = [run[0] for run in _RUN.finditer(declared) if run[2] is None]
+    if not unknown or any(letters not in _LETTERS for letters in unknown):
+        return None
+    return _RUN.sub(lambda run: run[2] if run[2] is not None else _LETTERS[run[0]], declared)
+
+
+#: Longest form of a time that is read, characters.
+MAX_PATTERN = 64
+
+
+def _spelled(value: Any, pattern: str | None) -> Any:
+    """A time of a declared form as ISO 8601; any other value as it is."""
+    if pattern is None or not isinstance(value, str) or len(value) > MAX_PATTERN:
+        return value
+    try:
+        return datetime.strptime(value, pattern).isoformat(timespec="milliseconds")
+    except ValueError:
+        return value  # the form it declares is not the form it has
 
 
 def _windows(number: int) -> Instant | None:

@@ -26,14 +26,20 @@ _SUCCEEDED = spelled(
 MAX_SENTENCE = 1_024
 
 
+def words_within(text: object) -> list[str]:
+    """The words of a name or sentence, in lower case, cut at changes of case."""
+    if not isinstance(text, str):
+        return []
+    return [word.lower() for word in _WORD.findall(text[:MAX_SENTENCE])]
+
+
 def said(text: str) -> str | None:
     """The outcome that a sentence tells, None if it tells none; failure outweighs success."""
     succeeded = False
-    for word in _WORD.findall(text[:MAX_SENTENCE]):
-        lower = word.lower()
-        if lower in _FAILED:
+    for word in words_within(text):
+        if word in _FAILED:
             return "failure"
-        if lower in _SUCCEEDED:
+        if word in _SUCCEEDED:
             succeeded = True
     return "success" if succeeded else None
 
@@ -51,19 +57,16 @@ def of_value(value: Any) -> str | None:
 
 
 _DONE = spelled(
-    "create delete update add remove login logon logoff logout signin start stop put get list assume "
-    "modify change set read write open close execute run connect disconnect register enable disable "
-    "grant revoke access download upload view export import install uninstall attach detach lock "
-    "unlock reset rename move copy send invite join leave publish share creation deletion exec"
+    "create delete update add remove login logon logoff logout signin start stop put get "
+    "list assume modify change set read write open close execute run connect disconnect "
+    "register enable disable grant revoke access download upload view export import install "
+    "uninstall attach detach lock unlock reset rename move copy send invite join leave "
+    "publish share creation deletion exec "
 )
 
 
 def done(action: Any) -> bool:
-    """Whether the name of an action is that of something that was done (`UserLoggedIn`, `create`)."""
-    if not isinstance(action, str):
-        return False
-    for word in _WORD.findall(action[:128]):
-        lower = word.lower()
-        if lower in _DONE or (len(lower) > 4 and lower.endswith("ed")):
-            return True
-    return False
+    """Whether an action is one that was done (`UserLoggedIn`, `create`)."""
+    return any(
+        word in _DONE or (len(word) > 4 and word.endswith("ed")) for word in words_within(action)
+    )

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: How many paths are remembered per frame; beyond it the memory starts anew.
 MEMORY = 16_384
 
+#: Longest path that is looked at, characters.
+MAX_PATH = 256
+
 #: What an exact name is worth: a path that is an ECS field, a name of a format's dictionary.
 EXACTLY = 110
 
@@ -27,7 +30,7 @@ EXACTLY = 110
 _ASTRAY = frozenset(
     {
         *("old", "grand", "mask", "count", "flag", "config", "default", "geo", "management"),
-        *("license", "token", "expire", "ttl", "tag", "list", "previous", "version"),
+        *("license", "expire", "ttl", "tag", "version", "private"),
     }
 )
 
@@ -50,6 +53,9 @@ class Plan:
     words: tuple[str, ...]
 
 
+_NOTHING = Plan((), False, ())
+
+
 class Resolver:
     """The memory of one frame's paths."""
 
@@ -62,6 +68,8 @@ class Resolver:
         """The plan of the field at `path` (keys joined by dots, no list indices)."""
         plan = self._known.get(path)
         if plan is None:
+            if len(path) > MAX_PATH:
+                return _NOTHING
             if len(self._known) >= MEMORY:
                 self._known.clear()
             plan = self._known[path] = self._resolve(path)
@@ -73,13 +81,15 @@ class Resolver:
         words = path_words(path)
         addresses = not _NO_ADDRESS.intersection(words) and words[-1:] != ("id",)
         exact = self._dictionary.get(path) or EXACT.get(path.lower()) or _ecs(path)
-        if exact is None:
-            exact = EXACT.get(path.rpartition(".")[2].lower())
         if exact is None and words == ("id",):
             exact = (("~id", 20),)
         if exact is not None:
             return Plan(exact, addresses, words)
-        return Plan(_moment(_acting(best(words), words), path, words), addresses, words)
+        targets = _moment(_acting(best(words), words), path, words)
+        named = EXACT.get(path.rpartition(".")[2].lower())
+        if named is not None and not (named and targets and named[0][1] < targets[0][1]):
+            targets = named
+        return Plan(targets, addresses, words)
 
 
 def _ecs(path: str) -> tuple[tuple[str, int], ...] | None:
@@ -93,10 +103,13 @@ def _acting(
     targets: tuple[tuple[str, int], ...], words: tuple[str, ...]
 ) -> tuple[tuple[str, int], ...]:
     """Of a process that acts upon another one: which of the two is the event's shows later."""
-    if "process" not in words or not _ACTING.intersection(words):
+    if "process" not in words:
+        return targets
+    role = next((prefix for word, prefix in _ACTING.items() if word in words), None)
+    if role is None:
         return targets
     return tuple(
-        (f"~actor.{target}" if target.startswith("process.") else target, score)
+        (f"{role}{target}" if target.startswith("process.") else target, score)
         for target, score in targets
     )
 
@@ -120,7 +133,7 @@ def _moment(
 #: Names of objects that hold the event itself.
 _ENVELOPES = frozenset({"properties", "event", "data", "payload", "record", "body", "message"})
 
-_ACTING = frozenset({"actor", "src"})
+_ACTING = {"actor": "~actor.", "src": "~actor.", "target": "~target.", "dst": "~target."}
 
 
 def best(words: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
@@ -155,10 +168,20 @@ def _score(rule: Rule, before: tuple[str, ...]) -> int:
                 break
         else:
             return 0
+    astray = 0
     for word in before:
         if word not in used:
-            score -= 18 if word in _ASTRAY else 1
+            score -= 1
+            astray += word in _ASTRAY
+    if astray:
+        score -= 24 * astray
+        if rule.targets[0] != "~time":
+            return score if score >= DOUBTFUL else 0
     return max(score, 1)
+
+
+#: With words that lead astray, a rule must still be worth this much.
+DOUBTFUL = 50
 
 
 def hint(value: str) -> str | None:

@@ -70,7 +70,7 @@ destination.domain   62 domain|fqdn|servername : http|url|tls ! user
 ~remote.ip           80 host|fqdn : remote
 source.bytes         88 bytes|sent : client|src
 source.bytes         80 bytes : sent ! response|dst|server|count|packets
-source.bytes         88 bytes : sent client|src|server|dst
+source.bytes         88 bytes|sent : sent|bytes client|src|server|dst
 source.bytes         70 bytes : request
 source.bytes         76 sent : bytes
 source.bytes         55 sent ! packets|email|mail|message|flag|time|at|date
@@ -81,6 +81,8 @@ destination.bytes    76 received : bytes
 destination.bytes    55 received ! packets|email|mail|message|flag|time|at|date
 network.bytes        60 bytes : count|network
 source.packets       80 packets : sent|src|client
+source.packets       80 sent : packets
+destination.packets  80 received : packets
 destination.packets  80 packets : received|dst|server
 network.packets      60 packets : count|network
 # users
@@ -95,10 +97,13 @@ user                 68 actor ! type|ip|process|target|device|role|app
 user                 66 admin ! type|role|console|flag
 user                 64 name : admin
 user.name            56 displayname : user|actor ! target|group|app|role|device|host|service|src|dst
-user.full_name       70 person : user|actor ! target
+user.full_name       70 fullname : user|actor ! target
 user.full_name       70 displayname : user|actor ! target|group|app|role|device|host|service
-user                 60 externalid|alternateid : user|actor ! target
+user                 60 externalid : user|actor ! target
+user                 78 alternateid : user|actor ! target
+user.target          76 alternateid : target
 user                 64 logname
+user                 56 owner : device|host|account|mail|file ! id|type
 source.user+user     84 name : src user ! process|file|domain|group
 source.user+user     82 user : src ! process|file|type|agent|group
 destination.user     84 name : dst user ! process|file|domain|group
@@ -148,36 +153,36 @@ host.os.version      60 version : os
 host.domain          66 domain : host|device|agent
 observer.name        80 name : observer ! rule|interface
 observer.name        62 observer ! type|hw|version
-observer.serial_number 60 hw
+observer.serial_number 60 serial
 # processes
-process.name         84 name : process ! parent|grand|user|account|host|target|module|group|service|container|original|file|hw|organization|sign
+process.name         84 name : process ! parent|grand|user|account|host|module|group|service|container|original|file|hw|organization|sign
 process.name         76 name : executable ! parent|grand|original
 process.name         80 name : process file ! parent|grand|user|account|module|original
-process              72 process ! parent|grand|type|user|target|flag|integrity|token
+process.name         72 process ! parent|grand|type|user|target|flag|integrity|token
 process.parent.name  86 name : parent process ! grand|user|account|original
 process.parent.name  84 name : parent file ! grand|user|account|directory|original
 process.parent.name  74 name : parent ! grand|group|user|account|directory|url|event|domain|host
-process.parent       74 process : parent ! grand
-process.parent       68 parent ! grand|id|event|group|url|domain|host|resource|rule
+process.parent.name  74 process : parent ! grand
+process.parent.name  68 parent ! grand|id|event|group|url|domain|host|resource|rule
 process.pid          86 pid ! parent|grand|thread
-process.pid          84 id : process ! parent|grand|thread|session|unique|resource|target|client|group|user
+process.pid          84 id : process ! parent|grand|thread|session|unique|resource|client|group|user
 process.parent.pid   88 pid : parent ! grand
 process.parent.pid   86 id : parent process ! grand|unique|resource
-process.command_line 84 cmdline ! parent|grand|target
+process.command_line 84 cmdline ! parent|grand
 process.command_line 58 command : process ! parent|grand|script
 process.parent.command_line 88 cmdline : parent ! grand
 process.command_line 50 command ! control|parent|type|c2
-process.executable   84 path|executable : process ! parent|grand|user|target|module|directory|working
+process.executable   84 path|executable : process ! parent|grand|user|module|directory|working
 process.executable   82 path : process file|executable ! parent|grand|module|directory
-process.executable   62 executable ! parent|grand|type|category|name|target|file
+process.executable   62 executable ! parent|grand|type|category|name|file
 process.parent.executable 86 path|executable : parent process ! grand|directory
 process.parent.executable 84 path : parent file|executable ! grand|directory
 process.parent.executable 82 path|executable : parent ! grand|directory|url|group|resource
 process.working_directory 80 directory : process|working|current
 process.hash.sha256  86 sha256 : process ! parent|grand|file
-process.hash.sha256  84 sha256 : process file ! parent|grand|target
+process.hash.sha256  84 sha256 : process file ! parent|grand
 process.hash.md5     86 md5 : process ! parent|grand|file
-process.hash.md5     84 md5 : process file ! parent|grand|target
+process.hash.md5     84 md5 : process file ! parent|grand
 process.hash.sha1    86 sha1 : process ! parent|grand
 process.hash         84 hash : process ! parent|grand
 process.parent.hash.sha256 88 sha256 : parent ! grand
@@ -254,6 +259,8 @@ tls.cipher           80 cipher ! suites
 # network
 network.transport    86 transport ! type
 ~protocol            84 protocol ! version|ip_version|auth|type|count|user|tls
+~protocol            70 id : ^protocol
+network.protocol     90 protocol : ^app
 ~protocol            80 name : protocol ! auth
 network.iana_number  70 number : protocol
 network.protocol     70 app : protocol
@@ -267,11 +274,13 @@ network.community_id 88 communityid
 rule.name            86 name : rule ! group|category|process|file|user|type|hw|set|host
 rule.name            72 displayname : rule|alert|threat
 rule.id              86 id : rule ! group|category|process|file|user|set|version|tenant|revision
+rule.name            72 tag : ^rule
+rule.name            64 matched|match : rule
 rule.name            70 rule ! type|id|group|version|action|src|dst|severity|number|category|revision|match|flag
-rule.name            74 name : threat ! process|file|user|src|dst|host|actor|category|type|group|family
-rule.name            66 threat ! type|category|id|level|severity|src|dst|risk|process|file|actor|status|url
+rule.name+~alert     74 name : threat ! process|file|user|src|dst|host|actor|category|type|group|family
+rule.name+~alert     66 threat ! type|category|id|level|severity|src|dst|risk|process|file|actor|status|url
 rule.id              60 id : threat|alert ! user|process|file|actor
-rule.name            72 name : alert ! user|process|file|host|group|src|dst
+rule.name+~alert     72 name : alert ! user|process|file|host|group|src|dst
 rule.name            58 description : alert|rule|threat
 rule.description     70 description : rule
 rule.category        66 category : rule|threat|alert
@@ -313,6 +322,7 @@ organization.name    66 name : organization ! user|file|process|sign|as|geo|hw
 organization.name    55 organization ! id|user|hw
 service.name         84 name : service ! account|user|process|host|src|dst|cloud
 service.name         68 service ! type|id|account|user|port|src|dst|protocol
+service.name         52 displayname : app|service|resource ! user
 service.name         56 name : app ! process|user|id|src|dst|type|protocol
 service.name         50 app ! id|user|process|type|protocol|version
 container.id         70 id : container
@@ -331,7 +341,7 @@ event.code           60 id : message type
 ~action              56 event ! id|src|time|count|type|category|version
 ~action              52 command : event ! line
 ~etype               50 type : alert|category ! id
-~etype               30 type ! file|process|user|host|device|src|dst|auth|object|resource|response|request|query|dns|os|logon|network|service|protocol|role|agent|email
+~etype               30 type ! file|process|user|host|device|src|dst|auth|object|resource|response|request|query|dns|os|network|service|protocol|role|agent|email
 ~outcome             86 outcome ! category
 ~outcome             84 result ! count|id|error|code|number|reason|description|set
 ~outcome             80 success ! count|rate
@@ -339,7 +349,7 @@ event.code           60 id : message type
 ~outcome             70 failure : flag
 ~outcome             66 type|code : result ! http
 ~outcome             50 message|description : result|status
-~blocked             70 blocked|flag
+~blocked             70 blocked
 event.reason         78 reason ! code|id
 event.reason         66 message|error|description : error|failure|result
 event.reason         60 error ! code|id|count|rate|type
@@ -351,10 +361,9 @@ log.level            60 level ! risk|threat|integrity|access|confidence|trust|us
 log.level            50 severity ! old|src
 event.risk_score     60 risk : threat|event|host|user
 message              76 message ! id|type|error|count|size|email|code|trace|mail|number|subject|version
-message              60 description ! user|rule|process|file|hw|role|group|host|resource|old
+message              60 description ! category|user|rule|process|file|hw|role|group|host|resource|old
 message              50 name : alert
 event.provider       70 provider ! cloud|id|user|geo
-event.duration       1 duration
 # times: the rank of a candidate, not an assignment
 ~time                95 time : event|created ! end|update|expire|session|user|process|ingest|first|token|file|old
 ~time                92 occurred|time : occurred

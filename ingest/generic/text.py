@@ -15,7 +15,7 @@ from ingest.generic.words import spelled, words_of
 from ingest.mapping import convert
 
 if TYPE_CHECKING:
-    from ingest.generic.fields import Candidates
+    from ingest.generic.candidates import Candidates
     from ingest.generic.resolve import Resolver
 
 #: How much of a text is looked at, characters.
@@ -35,12 +35,13 @@ _TIME = re.compile(
     rf"\d{{4}}[-/.]\d\d?[-/.]\d\d?[T _]{_CLOCK}(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
     rf"|\d{{1,2}}[-/.]\d{{1,2}}[-/.]\d{{4}}[ :,T]{{1,2}}{_CLOCK}(?: ?[AP]M)?(?: ?(?:UTC|GMT))?"
     rf"|\d{{1,2}}[-/ ][A-Z][a-z]{{2}}[-/ ]\d{{4}}[: ]{_CLOCK}(?: [+-]\d{{4}})?"
-    rf"|(?:[A-Z][a-z]{{2}},? )?[A-Z][a-z]{{2}} {{1,2}}\d{{1,2}},? (?:\d{{4}} )?{_CLOCK}(?: \d{{4}})?"
+    rf"|(?:[A-Z][a-z]{{2}},? )?"
+    rf"[A-Z][a-z]{{2}} {{1,2}}\d{{1,2}},? (?:\d{{4}} )?{_CLOCK}(?: \d{{4}})?"
     r"|1\d{9}(?:\.\d{1,9}|\d{3})?(?=[\s,|])"
     r")(?!\d)",
     re.ASCII,
 )
-_COLON = re.compile(r"(?<=/)(\d{4}):", re.ASCII)
+_COLON = re.compile(r"(/\d{1,2}/\d{4}):", re.ASCII)
 _EPOCH_START = re.compile(r"\s?1\d{9}", re.ASCII)
 
 _REQUEST = re.compile(
@@ -77,7 +78,7 @@ _PAIR = re.compile(
 )
 _USER = re.compile(
     r"\b(?:user(?: ?name| id)?|login|account|acct|logname|usr|principal)\b"
-    r"(?: ?(?:name|id|of|for|account))?[ :=]{1,3}['\"\[(<]{0,2}([\w.@\\$+/-]{1,128})",
+    r"(?: ?(?:name|id|account))?[ :=]{1,3}['\"\[(<]{0,2}([\w.@\\$+/-]{1,128})",
     re.ASCII | re.IGNORECASE,
 )
 _QUOTED_USER = re.compile(

@@ -31,7 +31,7 @@ _WORDS = {
     "executing invoked operator acting author triggered modified changed",
     "by": "by",
     "public": "public wan",
-    "nat": "nat natted xlate xlated translated trans tran translation mapped postnat snat dnat",
+    "nat": "nat natted xlate xlated translated tran translation mapped postnat snat dnat",
     "parent": "parent parents creator",
     "grand": "grandparent grand ancestor",
     "old": "old previous prev prior before former last",
@@ -162,12 +162,14 @@ _WORDS = {
     # seen within names, and never what we look for
     "count": "count counter total num number_of amount cnt",
     "flag": "is has enabled allowed can should flag flags",
+    "owner": "owner owners",
     "geo": "geo geoip location locations country countrycode city latitude longitude lat lon lng "
     "continent postal asn isp geolocation",
     "mask": "mask netmask subnet cidr prefix range",
     "config": "config configuration settings setting option options template",
     "os": "os platform windows linux",
-    "hw": "model manufacturer serial vendor product build",
+    "hw": "model manufacturer vendor product build",
+    "serial": "serial serialnumber serialno",
     "mode": "mode format",
     "default": "default backup secondary",
     "license": "license",
@@ -220,6 +222,10 @@ _COMPOUNDS = {
     "filename": "file name",
     "filepath": "file path",
     "xff": "client ip",
+    "remip": "remote ip",
+    "remport": "remote port",
+    "locip": "local ip",
+    "locport": "local port",
     "sessionid": "session id",
     "threatname": "threat name",
     "virusname": "threat name",
@@ -274,12 +280,12 @@ _PHRASES = {
     ("service", "account"): "user",
     ("event", "src"): "provider",
     ("log", "src"): "provider",
-    ("first", "name"): "person",
-    ("old", "name"): "person",
-    ("given", "name"): "person",
-    ("full", "name"): "person",
+    ("first", "name"): "fullname",
+    ("old", "name"): "fullname",
+    ("given", "name"): "fullname",
+    ("full", "name"): "fullname",
     ("display", "name"): "displayname",
-    ("sur", "name"): "person",
+    ("sur", "name"): "fullname",
     ("url", "path"): "url path",
     ("user", "by"): "actor",
     ("actor", "by"): "actor",
@@ -291,6 +297,8 @@ _PHRASES = {
     ("account", "sid"): "user id",
     ("security", "id"): "user id",
     ("referring", "url"): "referer",
+    ("referer", "url"): "referer",
+    ("alternate", "id"): "alternateid",
     ("http", "referer"): "referer",
     ("external", "id"): "externalid",
     ("host", "machine"): "host",
@@ -302,21 +310,26 @@ _PHRASES = {
     ("command", "and"): "c2",
 }
 
-_LEXICON: dict[str, tuple[str, ...]] = {
+#: Spelling → its canonical words, none for a word that says nothing.
+VOCABULARY: dict[str, tuple[str, ...]] = {
     spelling: (word,) for word, spellings in _WORDS.items() for spelling in spellings.split()
 }
-_LEXICON |= {spelling: tuple(words.split()) for spelling, words in _COMPOUNDS.items()}
-_LEXICON |= {word: () for word in _NOISE if word not in _LEXICON}
+VOCABULARY |= {spelling: tuple(words.split()) for spelling, words in _COMPOUNDS.items()}
+VOCABULARY |= {word: () for word in _NOISE if word not in VOCABULARY}
 
 #: Longest name that is looked at, characters, and most words of a path.
 MAX_NAME = 96
 MAX_WORDS = 12
 
 _IP_VERSION = re.compile(r"[iI][pP]_?-?[vV][46]")
+_CLIENT, _SERVER = "(?:client|cli|src)", "(?:server|srv|dst)"
 _FLOWS = (
-    (re.compile(r"(?i)(?:client|cli|src)_?(?:to|2)_?(?:server|srv|dst)|to_?server|c2s"), "Sent"),
     (
-        re.compile(r"(?i)(?:server|srv|dst)_?(?:to|2)_?(?:client|cli|src)|to_?client|s2c"),
+        re.compile(rf"(?i){_CLIENT}[_-]?(?:to|2)[_-]?{_SERVER}|to[_-]?server|from[_-]?client"),
+        "Sent",
+    ),
+    (
+        re.compile(rf"(?i){_SERVER}[_-]?(?:to|2)[_-]?{_CLIENT}|to[_-]?client|from[_-]?server"),
         "Received",
     ),
 )
@@ -333,7 +346,7 @@ def words_of(name: str) -> tuple[str, ...]:
     Unknown words stay as they are, in lower case.
     """
     name = _PLURAL.sub(r"\1", _IP_VERSION.sub("Ip", name[:MAX_NAME]))
-    whole = _LEXICON.get(name.lower())
+    whole = VOCABULARY.get(name.lower())
     if whole is not None:
         return whole
     for flow, word in _FLOWS:
@@ -347,7 +360,7 @@ def words_of(name: str) -> tuple[str, ...]:
 def _known(piece: str) -> tuple[str, ...]:
     """The words of one piece of a name: itself, or the fewest words it can be cut into."""
     for spelling in (piece, piece.rstrip("0123456789"), piece.removesuffix("s")):
-        known = _LEXICON.get(spelling)
+        known = VOCABULARY.get(spelling)
         if known is not None:
             return known
     if len(piece) < 5 or len(piece) > 40:
@@ -355,27 +368,32 @@ def _known(piece: str) -> tuple[str, ...]:
     parts = _segment(piece)
     if parts is None:
         return (piece,)
-    return tuple(word for part in parts for word in _LEXICON[part])
+    return tuple(word for part in parts for word in VOCABULARY[part])
 
 
 #: Spellings that may be part of a longer one: short ones would be found everywhere.
 _PARTS = frozenset(
-    {spelling for spelling in _LEXICON if len(spelling) >= 3}
+    {spelling for spelling in VOCABULARY if len(spelling) >= 3}
     | {"ip", "id", "os", "by", "at", "op", "ua", "ts"}
 ) - {"out", "lat", "lon", "act", "net", "res", "err", "rem", "acc", "reg", "the", "for", "and"}
 
 
 def _segment(piece: str) -> list[str] | None:
     """The fewest parts of the vocabulary that make up `piece`, None if there are none."""
-    best: list[list[str] | None] = [[]] + [None] * len(piece)
-    for end in range(2, len(piece) + 1):
-        for start in range(max(0, end - 16), end - 1):
-            before = best[start]
-            if before is None or piece[start:end] not in _PARTS:
-                continue
-            if best[end] is None or len(before) + 1 < len(best[end] or ()):
+    best: list[list[str] | None] = [[], *[None] * len(piece)]
+    for start in range(len(piece) - 1):
+        before = best[start]
+        if before is None:
+            continue
+        for end in range(start + 2, min(start + LONGEST, len(piece)) + 1):
+            known = best[end]
+            if piece[start:end] in _PARTS and (known is None or len(known) > len(before) + 1):
                 best[end] = [*before, piece[start:end]]
     return best[-1]
+
+
+#: Longest part that a name is cut into, characters.
+LONGEST = 16
 
 
 def path_words(path: str) -> tuple[str, ...]:

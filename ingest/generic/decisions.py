@@ -1,0 +1,356 @@
+"""What depends on several fields of a log, decided when all of them are known.
+
+Which of two addresses is the far one, which of two processes is the event's own, a protocol that
+may be of any layer: rules offer such values for targets that begin with `~`, and each decision
+takes those it is about and offers them for the fields they are.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from ingest.document import address
+from ingest.generic.outcomes import done, of_value, said
+from ingest.generic.words import spelled
+from ingest.mapping import convert
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ingest.generic.candidates import Candidate, Candidates
+
+#: Longest id of a user that may be a name, characters.
+MAX_LOGIN = 20
+
+_TRANSPORTS = spelled("tcp udp icmp ipv6-icmp igmp gre esp ah sctp ospf pim vrrp ipip dccp udplite")
+
+#: What an id of a user looks like that is no name: digits, a GUID, a SID, hexadecimal digits.
+_OPAQUE = re.compile(
+    r"\{?[0-9A-Fa-f]{1,64}(?:-[0-9A-Fa-f]{1,64}){0,8}\}?|S-1-[\d-]{1,64}", re.ASCII
+)
+
+
+def _users(found: Candidates) -> None:
+    """An id that is an account's name or address is also the user."""
+    kept: list[Candidate] = []
+    for score, value in found.take("user.id"):
+        if isinstance(value, str) and ("@" in value or "\\" in value):
+            found.offer("user", score - 8, value)
+            score = 30
+        elif isinstance(value, str) and len(value) <= MAX_LOGIN and not _OPAQUE.fullmatch(value):
+            found.offer("user", 40, value)
+        kept.append((score, value))
+    if kept:
+        found.by_target["user.id"] = kept
+
+
+def _paths(found: Candidates) -> None:
+    """A name that is a path."""
+    for name, path in _PATH_OF.items():
+        for prefix in ("", "~actor.", "~target."):
+            known = found.by_target.get(prefix + name)
+            if known is None:
+                continue
+            for score, value in known:
+                if isinstance(value, str) and ("\\" in value or "/" in value):
+                    found.offer(prefix + path, score - 1, value)
+            kept = [one for one in known if not _is_path(one[1])]
+            if kept:
+                found.by_target[prefix + name] = kept
+            else:
+                del found.by_target[prefix + name]
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and ("\\" in value or "/" in value)
+
+
+_PATH_OF = {
+    "process.name": "process.executable",
+    "process.parent.name": "process.parent.executable",
+    "file.name": "file.path",
+}
+
+
+def _processes(found: Candidates) -> None:
+    """A process that acts upon another process is its parent; else it is the event's own.
+
+    A file with a command line, and no process, is a process.
+    """
+    own = any(found.has(name) for name in _OWN)
+    acting = any(name.startswith("~actor.") for name in found.by_target)
+    targeted = any(name.startswith("~target.") for name in found.by_target)
+    if targeted and not own and (not acting or _starts(found.best("~action"))):
+        _take_processes(found, "~target.", "process")
+        own = True
+    _take_processes(found, "~target.", "")
+    _take_processes(found, "~actor.", "process.parent" if own else "process")
+    if not found.has("process.command_line", 60) or found.has("process.executable", 60):
+        return
+    if found.has("process.name"):
+        return
+    for name, target in (("file.path", "process.executable"), ("file.name", "process.name")):
+        for score, value in found.by_target.get(name, ()):
+            found.offer(target, score - 20, value)
+    for kind in ("sha256", "md5", "sha1"):
+        for score, value in found.by_target.get(f"file.hash.{kind}", ()):
+            found.offer(f"process.hash.{kind}", score - 20, value)
+
+
+_OWN = ("process.executable", "process.command_line", "process.name")
+_START = re.compile(r"creat|start|launch|spawn|exec", re.ASCII | re.IGNORECASE)
+
+
+def _starts(action: Any) -> bool:
+    """Whether an action is that of a process that starts another one."""
+    return isinstance(action, str) and _START.search(action[:MAX_ACTION]) is not None
+
+
+def _take_processes(found: Candidates, prefix: str, place: str) -> None:
+    """Offer the processes of one role as `place`; nowhere, if that is empty."""
+    for name in [name for name in found.by_target if name.startswith(prefix)]:
+        field = name.removeprefix(f"{prefix}process.")
+        for score, value in found.take(name):
+            if place == "process":
+                found.offer(f"process.{field}", score, value)
+            elif place and not field.startswith("parent."):
+                found.offer(f"{place}.{field}", score - 6, value)
+
+
+def _sides(found: Candidates) -> None:
+    """Local and remote become source and destination.
+
+    The remote end is the source of what comes in, and where only it is known (a service tells
+    who calls); it is the destination of what a host tells about its own connections.
+    """
+    local, remote = found.has("~local.ip"), found.has("~remote.ip")
+    if not (local or remote or found.has("~remote.port") or found.has("~local.port")):
+        return
+    direction = convert.direction(found.best("network.direction"))
+    both = local and remote
+    out = both and direction != "inbound"
+    near, far = ("source", "destination") if out else ("destination", "source")
+    for side, name in (("~local", near), ("~remote", far)):
+        if side == "~local" and not both:
+            for score, value in found.take("~local.ip"):
+                found.offer("host.ip", score, value)
+            found.take("~local.port")
+            continue
+        for score, value in found.take(f"{side}.ip"):
+            found.offer(f"{name}.ip", score, value)
+        for score, value in found.take(f"{side}.port"):
+            found.offer(f"{name}.port", score, value)
+
+
+def _sources(found: Candidates) -> None:
+    """A field that is just called `source` names a host only if its value looks like one."""
+    for side in ("source", "destination"):
+        known = found.take(side)
+        kept = [one for one in known if one[0] > BARE or _is_endpoint(one[1])]
+        if kept:
+            found.by_target[side] = kept
+
+
+def _is_endpoint(value: Any) -> bool:
+    return isinstance(value, str) and "." in value and "/" not in value and " " not in value
+
+
+#: What a field called by its side alone is worth at most (ingest.generic.rules).
+BARE = 76
+
+
+def _placeless(found: Candidates) -> None:
+    """An address without a side: whoever acts is the source."""
+    for score, value in found.take("~ip"):
+        if isinstance(value, str) and address(value) is not None:
+            found.offer("source.ip", min(score, 50), value)
+    if not found.has("source.ip") and not found.has("destination.ip") and found.has("user"):
+        for score, value in found.by_target.get("host.ip", ()):
+            found.offer("source.ip", min(score, 30), value)
+
+
+def _protocol(found: Candidates) -> None:
+    """Of a protocol's name or number: transport or application."""
+    for score, value in found.take("~protocol"):
+        name = convert.transport(value)
+        if name is None:
+            continue
+        for part in name.replace("/", ":").split(":")[:4]:
+            if part in _TRANSPORTS:
+                found.offer("network.transport", score, part)
+            elif not part.isdigit() and len(part) <= 24:
+                found.offer("network.protocol", score, part)
+
+
+def _outcome(found: Candidates) -> None:
+    """Words of success and failure; a code of zero is success where it is a result."""
+    for score, value in found.take("~outcome"):
+        made = of_value(value)
+        if made is not None:
+            found.offer("event.outcome", score, made)
+    for score, value in found.take("~blocked"):
+        if (blocked := convert.boolean(value)) is not None:
+            found.offer("event.outcome", score, "failure" if blocked else "success")
+
+
+def _action(found: Candidates) -> None:
+    for score, value in found.take("~action"):
+        if not isinstance(value, str) or len(value) > MAX_ACTION:
+            continue
+        if value in _METHODS:
+            found.offer("http.request.method", score - 15, value)
+        else:
+            found.offer("event.action", score, value)
+
+
+#: Longest name of an action, characters: longer ones are sentences.
+MAX_ACTION = 256
+
+_METHODS = frozenset({"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT"})
+
+
+def _concluded(found: Candidates) -> None:
+    """An outcome that no field tells: of a response, of what was done, of words in a message."""
+    acted = found.take("~acted")
+    if found.has("event.outcome"):
+        return
+    for _, value in found.by_target.get("http.response.status_code", ()):
+        status = convert.whole(value)
+        if status is not None and 100 <= status < 600:
+            found.offer("event.outcome", 30, "success" if status < 400 else "failure")
+    for told in (
+        *(value for _, value in acted),
+        *(found.best(target) for target in ("event.action", "event.reason", "message")),
+    ):
+        if isinstance(told, str) and (outcome := said(told)) is not None:
+            found.offer("event.outcome", 20, outcome)
+            return
+    if found.has("error.code") or found.has("error.message"):
+        found.offer("event.outcome", 10, "failure")
+    elif done(found.best("event.action")):
+        found.offer("event.outcome", 10, "success")
+
+
+#: Longest word for a kind of event, characters.
+MAX_KIND = 64
+
+#: A number that is called an id names a kind of event if it is smaller; else the event itself.
+MAX_CODE = 10_000_000
+
+
+def _codes(found: Candidates) -> None:
+    """What kind of event it is stands in for the code of one."""
+    for score, value in found.take("~etype"):
+        if isinstance(value, int) or (isinstance(value, str) and value.isdigit()):
+            found.offer("event.code", score // 2 + 30, value)
+        elif isinstance(value, str) and len(value) <= MAX_KIND:
+            found.offer("event.code", score // 2, value)
+    for score, value in found.take("~id"):
+        if (number := convert.whole(value)) is not None and number < MAX_CODE:
+            found.offer("event.code", score, value)
+    for score, value in found.by_target.get("rule.id", ()):
+        if isinstance(value, str) and not value.isdigit() and len(value) < 64:
+            found.offer("rule.name", score // 3, value)
+
+
+def _devices(found: Candidates) -> None:
+    """The device that reports: an observer where it reports others' traffic, else the host."""
+    reports = any(found.has(name) for name in ("destination.ip", "source.ip", "destination.port"))
+    for score, value in found.take("~dvc.name"):
+        found.offer("host.name", score, value)
+        if reports:
+            found.offer("observer.name", score, value)
+    for score, value in found.take("~dvc.ip"):
+        found.offer("host.ip", score, value)
+        found.offer("observer.ip", score, value)
+
+
+def _mail(found: Candidates) -> None:
+    """Users that are addresses of mail on both sides are who wrote to whom."""
+    sender, recipient = found.take("~suser"), found.take("~duser")
+    if not sender or not recipient:
+        return
+    if convert.email(sender[0][1]) and convert.email(recipient[0][1]):
+        found.offer("email.from.address", 60, sender[0][1])
+        found.offer("email.to.address", 60, recipient[0][1])
+
+
+def _hosts(found: Candidates) -> None:
+    """A host's full name, where its short one is the best known."""
+    best = found.best("host.name")
+    if not isinstance(best, str) or "." in best:
+        return
+    for _, value in found.by_target["host.name"]:
+        if isinstance(value, str) and value.lower().startswith(f"{best.lower()}."):
+            found.offer("host.name", FULL, value)
+            return
+
+
+#: What a full name is worth: more than any short one.
+FULL = 120
+
+
+def _domains(found: Candidates) -> None:
+    for score, value in found.take("~name.domain"):
+        if isinstance(value, str) and "." in value and convert.host(value):
+            found.offer("destination.domain", score, value)
+    if not found.has("destination.domain"):
+        for score, value in found.by_target.get("tls.client.server_name", ()):
+            found.offer("destination.domain", score // 2, value)
+
+
+def _cef(found: Candidates) -> None:
+    """Fields of CEF whose place depends on others."""
+    for score, value in found.take("~fname"):
+        path = isinstance(value, str) and ("/" in value or "\\" in value)
+        found.offer("file.path" if path else "file.name", score, value)
+    for score, value in found.take("~in"):
+        found.offer("source.bytes", score, value)
+    for score, value in found.take("~out"):
+        found.offer("destination.bytes", score, value)
+    for score, value in found.take("~sntdom"):
+        found.offer("source.user.domain", score, value)
+        found.offer("user.domain", score, value)
+    for score, value in found.take("~dntdom"):
+        found.offer("destination.user.domain", score, value)
+
+
+def _clouds(found: Candidates) -> None:
+    """What the name of a cloud's resource tells: whose cloud, which account and region."""
+    for _, value in found.take("~resource"):
+        if value.startswith("arn:"):
+            parts = value.split(":", 5)
+            if len(parts) == 6 and parts[1].startswith("aws"):
+                found.offer("cloud.provider", 50, "aws")
+                found.offer("cloud.region", 45, parts[3])
+                found.offer("cloud.account.id", 45, parts[4])
+        elif value[:15].lower() == "/subscriptions/":
+            found.offer("cloud.provider", 50, "azure")
+            found.offer("cloud.account.id", 45, value.split("/", 3)[2])
+        else:
+            found.offer("cloud.provider", 45, "gcp")
+    if found.take("~aws"):
+        found.offer("cloud.provider", 50, "aws")
+
+
+#: In order: each takes the candidates it decides about and offers what they are.
+DECISIONS: tuple[Callable[[Candidates], None], ...] = (
+    _users,
+    _paths,
+    _processes,
+    _sides,
+    _sources,
+    _placeless,
+    _protocol,
+    _outcome,
+    _action,
+    _concluded,
+    _codes,
+    _devices,
+    _hosts,
+    _domains,
+    _mail,
+    _clouds,
+    _cef,
+)

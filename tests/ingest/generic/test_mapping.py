@@ -1,0 +1,332 @@
+"""Logs of products that nobody told us of: invented ones, in every shape that fields come in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.formats import auditd, cef, kv, leef
+from ingest.generic import map_fields
+from ingest.generic.dictionaries import DICTIONARIES
+from ingest.mapping.line import Header
+from tests.ingest.generic.valid import assert_valid
+from tests.ingest.raw import RECEIVED, flat
+
+
+def fields_of(frame: str, fields: dict[str, Any], text: str = "") -> dict[str, Any]:
+    """The event as dotted path → value, after a check that it is valid and keeps the log."""
+    document = map_fields(frame, fields, text, None, RECEIVED, "UTC")
+    assert_valid(document)
+    if frame != "text":
+        assert document[frame] == fields
+    return flat(document)
+
+
+def of_json(**fields: Any) -> dict[str, Any]:
+    return fields_of("json", fields)
+
+
+JSON: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (
+        {"srcIp": "192.0.2.1", "srcPort": "4711", "dstIp": "198.51.100.7", "dstPort": 443},
+        {
+            "source.ip": "192.0.2.1",
+            "source.address": "192.0.2.1",
+            "source.port": 4711,
+            "destination.ip": "198.51.100.7",
+            "destination.port": 443,
+            "related.ip": ["192.0.2.1", "198.51.100.7"],
+            "event.category": ["network"],
+        },
+    ),
+    (
+        {"actor": {"email": "ann@example.com", "ip": "192.0.2.1"}, "action": "UserCreated"},
+        {
+            "user.email": "ann@example.com",
+            "source.ip": "192.0.2.1",
+            "event.action": "UserCreated",
+            "event.outcome": "success",
+            "event.category": ["iam"],
+            "event.type": ["creation", "user"],
+        },
+    ),
+    (
+        {"user": "CORP\\ann", "computer": "pc7", "result": "denied"},
+        {
+            "user.name": "ann",
+            "user.domain": "CORP",
+            "host.name": "pc7",
+            "event.outcome": "failure",
+            "related.user": ["ann"],
+            "related.hosts": ["pc7"],
+        },
+    ),
+    (
+        {"details": '{"clientIp": "192.0.2.9", "userName": "ann"}'},
+        {"source.ip": "192.0.2.9", "user.name": "ann"},
+    ),
+    (
+        {"parameters": [{"Name": "SrcIp", "Value": "192.0.2.1"}, {"Name": "user", "Value": "ann"}]},
+        {"source.ip": "192.0.2.1", "user.name": "ann"},
+    ),
+    (
+        {"targets": [{"type": "User", "name": "bob"}], "actor": {"type": "User", "name": "ann"}},
+        {"user.name": "ann", "user.target.name": "bob"},
+    ),
+    (
+        {
+            "processPath": "C:\\Windows\\x.exe",
+            "commandLine": "x.exe /s",
+            "parentImage": "C:\\p.exe",
+        },
+        {
+            "process.executable": "C:\\Windows\\x.exe",
+            "process.name": "x.exe",
+            "process.command_line": "x.exe /s",
+            "process.parent.executable": "C:\\p.exe",
+            "process.parent.name": "p.exe",
+        },
+    ),
+    (
+        {"actorProcessName": "word.exe", "processName": "cmd.exe", "processCommandLine": "cmd /c"},
+        {"process.name": "cmd.exe", "process.parent.name": "word.exe"},
+    ),
+    (
+        {"actorProcessName": "word.exe", "filePath": "C:\\a\\b.txt"},
+        {"process.name": "word.exe", "file.path": "C:\\a\\b.txt", "file.name": "b.txt"},
+    ),
+    (
+        {"fileName": "x.exe", "commandLine": "x.exe -v", "sha256": "AB" * 32},
+        {"process.name": "x.exe", "process.hash.sha256": "ab" * 32, "file.name": "x.exe"},
+    ),
+    (
+        {"localIp": "10.0.0.5", "localPort": 50000, "remoteIp": "198.51.100.7", "remotePort": 443},
+        {
+            "source.ip": "10.0.0.5",
+            "source.port": 50000,
+            "destination.ip": "198.51.100.7",
+            "destination.port": 443,
+        },
+    ),
+    (
+        {"localIp": "10.0.0.5", "remoteIp": "198.51.100.7", "direction": "inbound"},
+        {"source.ip": "198.51.100.7", "destination.ip": "10.0.0.5"},
+    ),
+    ({"remoteAddr": "198.51.100.7"}, {"source.ip": "198.51.100.7"}),
+    ({"protocol": 6}, {"network.transport": "tcp"}),
+    ({"protocol": "TCP/HTTP"}, {"network.transport": "tcp", "network.protocol": "http"}),
+    (
+        {"requestUrl": "https://example.com:8443/a?b=1", "httpMethod": "GET", "status_code": "404"},
+        {
+            "url.full": "https://example.com:8443/a?b=1",
+            "url.domain": "example.com",
+            "url.path": "/a",
+            "url.query": "b=1",
+            "http.request.method": "GET",
+        },
+    ),
+    (
+        {"resource": "arn:aws:s3:eu-west-1:123456789012:bucket/key"},
+        {"cloud.provider": "aws", "cloud.region": "eu-west-1", "cloud.account.id": "123456789012"},
+    ),
+    (
+        {"threatName": "Eicar-Test", "malwareHash": "ab" * 16, "filePath": "/tmp/x"},
+        {
+            "rule.name": "Eicar-Test",
+            "event.kind": "alert",
+            "file.path": "/tmp/x",
+            "file.hash.md5": "ab" * 16,
+        },
+    ),
+    (
+        {"sender": "Ann <ann@example.com>", "recipients": ["bob@example.com"], "subject": "Hi"},
+        {
+            "email.from.address": ["ann@example.com"],
+            "email.to.address": ["bob@example.com"],
+            "email.subject": "Hi",
+            "event.category": ["email"],
+        },
+    ),
+    ({"source.ip": "192.0.2.1", "rule.name": "x"}, {"source.ip": "192.0.2.1", "rule.name": "x"}),
+    ({"host": {"name": "pc7"}, "process": {"pid": 7}}, {"host.name": "pc7", "process.pid": 7}),
+    ({"dvcIps": "192.0.2.1, 192.0.2.2"}, {"related.ip": ["192.0.2.1", "192.0.2.2"]}),
+    ({"userId": "ann@example.com"}, {"user.name": "ann", "user.email": "ann@example.com"}),
+    ({"hostname": "pc7", "computerFqdn": "pc7.example.com"}, {"host.name": "pc7.example.com"}),
+]
+
+
+@pytest.mark.parametrize(("log", "expected"), JSON)
+def test_json(log: dict[str, Any], expected: dict[str, Any]) -> None:
+    event = of_json(**log)
+    assert {name: event.get(name) for name in expected} == expected
+
+
+NOTHING: list[tuple[dict[str, Any], str]] = [
+    ({"agentVersion": "1.2.3.4"}, "related.ip"),
+    ({"netmask": "255.255.255.0"}, "related.ip"),
+    ({"source": "manual upload"}, "source.address"),
+    ({"src_ip": "not an address at all"}, "source.ip"),
+    ({"src_port": 70_000}, "source.port"),
+    ({"user_count": 7, "userType": "guest"}, "user.name"),
+    ({"user": "unknown"}, "user.name"),
+    ({"src_ip": "::"}, "source.ip"),
+    ({"status": "pending"}, "event.outcome"),
+    ({"email": "not an address"}, "user.email"),
+    ({"process_count": 7}, "process.name"),
+]
+
+
+@pytest.mark.parametrize(("log", "field"), NOTHING)
+def test_values_confirm_names(log: dict[str, Any], field: str) -> None:
+    assert field not in of_json(**log)
+
+
+FRAMED = [
+    (
+        cef.frame,
+        "cef",
+        "CEF:0|Acme|Gate|1|100|Login failed|7|rt=May 01 2024 10:00:00 src=192.0.2.1 spt=4711 "
+        "dst=198.51.100.7 dpt=443 proto=TCP suser=ann dvchost=gate1 act=block outcome=failure "
+        "requestMethod=GET request=https://example.com/x fname=a.txt cs1Label=Policy Name cs1=web",
+        {
+            "@timestamp": "2024-05-01T10:00:00.000Z",
+            "observer.vendor": "Acme",
+            "observer.product": "Gate",
+            "observer.name": "gate1",
+            "event.code": "100",
+            "event.action": "block",
+            "event.outcome": "failure",
+            "event.severity": 7,
+            "source.ip": "192.0.2.1",
+            "source.port": 4711,
+            "destination.ip": "198.51.100.7",
+            "destination.port": 443,
+            "network.transport": "tcp",
+            "user.name": "ann",
+            "url.full": "https://example.com/x",
+            "http.request.method": "GET",
+            "file.name": "a.txt",
+            "rule.name": "web",
+        },
+    ),
+    (
+        leef.frame,
+        "leef",
+        "LEEF:1.0|Acme|Gate|1|drop|devTimeFormat=yyyy/MM/dd'T'HH:mm:ss\tdevTime=2024/05/01T10:00:00"
+        "\tsrc=192.0.2.1\tsrcPort=4711\tdst=198.51.100.7\tusrName=ann\tproto=UDP\tsev=3",
+        {
+            "@timestamp": "2024-05-01T10:00:00.000Z",
+            "event.code": "drop",
+            "source.ip": "192.0.2.1",
+            "source.port": 4711,
+            "destination.ip": "198.51.100.7",
+            "user.name": "ann",
+            "network.transport": "udp",
+        },
+    ),
+    (
+        kv.frame,
+        "kv",
+        'date=2024-05-01 time=12:00:00 tz="+0200" devname="gate1" srcip=192.0.2.1 action="deny" '
+        'dstip=198.51.100.7 dstport=53 policyname="all" msg="name lookup" sentbyte=10 rcvdbyte=20',
+        {
+            "@timestamp": "2024-05-01T10:00:00.000Z",
+            "source.ip": "192.0.2.1",
+            "source.bytes": 10,
+            "destination.ip": "198.51.100.7",
+            "destination.port": 53,
+            "destination.bytes": 20,
+            "rule.name": "all",
+            "observer.name": "gate1",
+            "event.outcome": "failure",
+            "message": "name lookup",
+        },
+    ),
+    (
+        auditd.frame,
+        "auditd",
+        'type=USER_LOGIN msg=audit(1714557600.123:77): pid=9 uid=0 msg=\'op=login acct="ann" '
+        'exe="/usr/sbin/sshd" hostname=? addr=192.0.2.5 terminal=ssh res=failed\'',
+        {
+            "@timestamp": "2024-05-01T10:00:00.123Z",
+            "user.name": "ann",
+            "source.ip": "192.0.2.5",
+            "process.executable": "/usr/sbin/sshd",
+            "process.pid": 9,
+            "event.outcome": "failure",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("frame", "name", "text", "expected"), FRAMED)
+def test_frames(frame: Any, name: str, text: str, expected: dict[str, Any]) -> None:
+    event = fields_of(name, frame(text), text)
+    assert {path: event.get(path) for path in expected} == expected
+
+
+def test_what_the_header_says_counts_where_the_log_says_nothing() -> None:
+    header = Header(
+        (RECEIVED - 1_000, "2024-05-02T11:59:59.000Z"),
+        host="gate1",
+        program="/usr/bin/acmed",
+        pid="7",
+    )
+    event = flat(map_fields("kv", {"a": "1", "b": "2"}, "a=1 b=2", header, RECEIVED, "UTC"))
+    assert event["@timestamp"] == "2024-05-02T11:59:59.000Z"
+    assert event["host.name"] == "gate1"
+    assert event["process.name"] == "acmed"
+    assert event["process.pid"] == 7
+    event = flat(map_fields("kv", {"host": "pc7"}, "host=pc7", header, RECEIVED, "UTC"))
+    assert event["host.name"] == "pc7"
+
+
+def test_bombs_are_bounded() -> None:
+    deep: dict[str, Any] = {"srcIp": "192.0.2.1"}
+    for _ in range(60):
+        deep = {"a": deep, "dstIp": ["192.0.2.2"] * 200}
+    event = of_json(**deep)
+    assert event["destination.ip"] == "192.0.2.2"
+    assert "source.ip" not in event
+    wide = of_json(**{f"user{number}": "x" * 100 for number in range(5_000)})
+    assert wide["user.name"] == "x" * 100
+
+
+_SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20)
+    | st.sampled_from(
+        ["192.0.2.1", "::1", "ann@example.com", "C:\\x\\y.exe", "/a?b=c", "2024-05-01T10:00:00Z"]
+    )
+    | st.sampled_from(["success", "D\\u", "https://example.com/a?b", "ab" * 32, "{}", "[1]", "6"])
+)
+_KEYS = st.sampled_from(
+    [
+        *("src", "srcIp", "user", "user.name", "time", "date", "url", "file", "process", "hash"),
+        *("status", "protocol", "remote", "local_ip", "target", "type", "name", "value", "email"),
+        *("dns", "query", "rule", "severity", "event", "id", "host", "device", "message", "port"),
+    ]
+) | st.text(max_size=8)
+_VALUES = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(_KEYS, _VALUES, max_size=8), st.sampled_from(["json", "cef", "leef", "kv"]))
+def test_every_document_is_valid(fields: dict[str, Any], frame: str) -> None:
+    assert_valid(map_fields(frame, fields, "", None, RECEIVED, "UTC"))
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(DICTIONARIES["cef"])), st.text(max_size=12) | _SCALARS)
+)
+def test_every_document_of_a_dictionary_is_valid(fields: dict[str, Any]) -> None:
+    assert_valid(map_fields("cef", fields, "", None, RECEIVED, "UTC"))
