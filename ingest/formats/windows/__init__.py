@@ -67,3 +67,6 @@ _READERS: tuple[tuple[str, Callable[[dict[str, Any]], Frame | None]], ...] = (
     ("log_name", winlogbeat.from_beats6),
     ("event_id", tables.from_opentelemetry),
 )
+
+#: The keys one of which every object has that may be a Windows event.
+KEYS = frozenset(key for key, _ in _READERS)

@@ -13,10 +13,10 @@ from xml.parsers import expat
 MAX_DEPTH = 32
 
 #: Longest text that is read, characters. A full event is at most 64 KB in Windows itself.
-MAX_LENGTH = 4_000_000
+MAX_LENGTH = 1_100_000
 
 #: Most elements in one text.
-MAX_ELEMENTS = 100_000
+MAX_ELEMENTS = 4_000
 
 
 class Element(NamedTuple):
