@@ -12,11 +12,12 @@ import click
 
 from tocsin.cli.loading import load_content
 from tocsin.cli.options import config_option
+from tocsin.cli.sources import build_source
 from tocsin.cli.topics import all_topics, build_log, log_file
 from tocsin.clock import SystemClock
 from tocsin.config import load
 from tocsin.contracts import Mode
-from tocsin.errors import LogInUse, LogUnavailable, TocsinError
+from tocsin.errors import ConfigError, LogInUse, LogUnavailable, TocsinError
 from tocsin.index import FILE_NAME, build_store
 from tocsin.text import printable
 
@@ -63,6 +64,7 @@ async def _examine(settings: Settings) -> list[Check]:
         checks.append(Check("content", False, str(error)))
     else:
         checks.extend([check async for check in _content(settings, content)])
+    checks.extend([check async for check in _sources(settings)])
     checks.append(await _checked(f"log ({settings.log.backend})", _log(settings)))
     checks.append(await _checked(f"store ({settings.store.backend})", _store(settings)))
     return checks
@@ -82,6 +84,21 @@ async def _content(settings: Settings, content: Content) -> AsyncIterator[Check]
     unserved = sorted({v for v in settings.response.bindings} - set(content.bindings))
     if unserved:
         yield Check("bindings", False, f"nobody serves {', '.join(unserved)}")
+
+
+async def _sources(settings: Settings) -> AsyncIterator[Check]:
+    clock = SystemClock()
+    try:
+        log = build_log(settings, clock)
+    except ConfigError:
+        return  # the check of the log says so
+    for number, entry in enumerate(settings.sources):
+        try:
+            source = build_source(entry, log, clock)
+        except ConfigError as error:
+            yield Check(f"source {number}", False, str(error))
+        else:
+            yield await _checked(f"source {source.name}", source.check())
 
 
 async def _checked(what: str, work: Awaitable[str]) -> Check:

@@ -12,7 +12,7 @@ from detect.correlate import CorrelateStage
 from detect.indicators.stage import IndicatorStage
 from detect.match import MatchStage
 from ingest.normalize import NormalizeStage
-from ingest.sources.file import FileSource
+from ingest.sources.account import SourceMetrics
 from playbooks.act import ActWorker
 from playbooks.decide import DecideStage
 from playbooks.trigger import TriggerStage
@@ -20,9 +20,9 @@ from tocsin.cli.knowledge import Knowledge
 from tocsin.cli.loading import load_content
 from tocsin.cli.retention import Retention
 from tocsin.cli.settling import settled
+from tocsin.cli.sources import build_sources
 from tocsin.cli.topics import all_topics, build_log
 from tocsin.clock import Clock, SystemClock
-from tocsin.config import FileSource as FileSettings
 from tocsin.console.app import Console, allowed_hosts
 from tocsin.contracts import Topics
 from tocsin.errors import ConfigError, StoreError
@@ -92,6 +92,9 @@ class Pipeline:
         self.knowledge = Knowledge(settings, self.clock, stages=set(stages))
         self.log = build_log(settings, self.clock)
         self.store = build_store(settings.store, settings.data_dir, self.clock)
+        collected = settings.sources if "collect" in stages else ()
+        self.sources = build_sources(collected, self.log, self.clock)
+        SourceMetrics(self.sources, self.metrics.registry)
         self.workers: list[Worker] = []
 
     async def __aenter__(self) -> Self:
@@ -166,9 +169,7 @@ class Pipeline:
     def _workers(self) -> Iterator[Worker]:
         wanted = set(self.stages)
         if "collect" in wanted:
-            for source in self.settings.sources:
-                if isinstance(source, FileSettings):
-                    yield FileSource(source, self.log, self.clock)
+            yield from self.sources
         for _ in range(self._members):
             for stage in self._pure_stages(wanted):
                 yield self._runner(stage)
