@@ -1,8 +1,10 @@
 """OTLP/HTTP logs: `POST /v1/logs`, protobuf (`pip install 'tocsin[otlp]'`) and JSON.
 
-Each log record becomes one record of its own, an object with `message` (the body), `timestamp`,
-`attributes`, `resources`, `scope` and the rest under OTLP's names. `log.record.uid`, the semantic
-conventions' unique id, is its identity: sent again it is the same event. OTLP has no other id.
+Each log record becomes one record of its own, an object with `@timestamp` (without one the time
+at which it was observed), `message` (the body) and `host`, which make it an envelope as Beats
+write them, and with `attributes`, `resources`, `scope` and the rest under OTLP's names.
+`log.record.uid`, the semantic conventions' unique id, is its identity: sent again it is the same
+event. OTLP has no other id.
 """
 
 from __future__ import annotations
@@ -95,8 +97,9 @@ def _flat(
     *, resource: dict[str, Any], scope: dict[str, Any], record: dict[str, Any]
 ) -> dict[str, Any]:
     """One record with what it shares with others; what says nothing is left out."""
+    at = record.pop("timestamp") or record["observed_timestamp"]
     host = resource.get("host.name")
-    whole = {**record, "host": host, "resources": resource, "scope": scope}
+    whole = {"@timestamp": at, **record, "host": host, "resources": resource, "scope": scope}
     return {name: value for name, value in whole.items() if value is not None and value != ""}
 
 

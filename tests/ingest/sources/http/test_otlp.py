@@ -66,7 +66,7 @@ REQUEST: dict[str, Any] = {
     ]
 }
 FIRST: dict[str, Any] = {
-    "timestamp": "2023-11-14T22:13:20.123456789Z",
+    "@timestamp": "2023-11-14T22:13:20.123456789Z",
     "observed_timestamp": "2023-11-14T22:13:21.000000000Z",
     "severity_number": 17,
     "severity_text": "ERROR",
