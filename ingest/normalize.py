@@ -19,7 +19,7 @@ import orjson
 
 from ingest.document import relate
 from ingest.envelopes import members, unwrap
-from ingest.formats import ecs, generic, syslog, web, windows
+from ingest.formats import ecs, generic, syslog, windows
 from ingest.framing import Maker, json_within, marked, unmarked
 from ingest.jsontext import read_json
 from ingest.mapping.library import Library, builtin
@@ -80,7 +80,6 @@ CODES = {
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _SANE_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _BLANK = " \t\r\n\0\ufeff"
-_SYSLOG_START = re.compile(r"<\d|[A-Z][a-z]{2} [ \d]\d? |\d{4}-\d\d-\d\dT\d\d:", re.ASCII)
 #: `{`, or a list of objects: text in brackets (`[error] …`) is no broken JSON.
 _JSON_START = re.compile(rb'\{|\[\s*(?:\{\s*["}]|\]|\[)')
 _UTF8_BOM = b"\xef\xbb\xbf"
@@ -193,10 +192,6 @@ class Normalizer:
                 found = self._payload(tagged[1], tagged[0], raw)
         if found is not None:
             return found
-        if self._mappings:
-            known = self._old_text(text, raw)
-            if known is not None:
-                return known
         generic.check_text(text)
         return self._generic_text(text, head, raw)
 
@@ -234,21 +229,6 @@ class Normalizer:
                 log["syslog"] = described | log.get("syslog", {})
         return document, mapped.at, mapped.program.id, mapped
 
-    def _old_text(self, text: str, raw: Delivery) -> Parsed | None:
-        """The hand-written parsers that no mapping has replaced yet."""
-        if _SYSLOG_START.match(text) is not None:
-            parsed = syslog.parse(text, raw.received, raw.zone)
-            if parsed is not None and parsed[2] == "syslog":
-                parsed = None
-        elif text[0] == "[":
-            parsed = web.parse_error(text, raw.zone)
-        else:
-            try:
-                parsed = web.parse_access(text, raw.source)
-            except BadInput:
-                parsed = None
-        return None if parsed is None else (*parsed, None)
-
     def _generic_text(self, text: str, head: tuple[Header, str] | None, raw: Delivery) -> Parsed:
         header, payload = head if head is not None else (None, text)
         if map_fields is not None:
@@ -261,10 +241,6 @@ class Normalizer:
                 if line.format == "kv":
                     return self._generic(line)
             return self._generic(make("text", {"message": payload}, payload))
-        if head is not None:
-            parsed = syslog.parse(text, raw.received, raw.zone)
-            if parsed is not None:
-                return (*parsed, None)
         return (*generic.parse_text(text, raw.received, raw.zone), None)
 
     def _generic(self, line: Line) -> Parsed:

@@ -1,43 +1,18 @@
-"""Syslog: RFC 5424, RFC 3164 as it is really written, and the programs behind it.
+"""The header of syslog lines: RFC 5424, and RFC 3164 as it is really written.
 
 Understood: an optional `<PRI>`; the times `May  1 10:00:00`, `May 1 2024 10:00:00` and RFC 3339
 (rsyslog's file format); a missing host; `program[pid]:` and `program:`; `message repeated n
 times: […]`, which is read as the message it repeats (`tocsin.repeated` says how often).
-A program without a parser, or a message its parser does not know, is an event all the same.
+What the programs say is the mappings' business.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ingest.formats import accounts, pam, sshd, sudo, system
 from ingest.mapping.line import Header
-from ingest.phrases import pid
-from ingest.times import Instant, iso8601, rfc3164, rfc3339
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tocsin.contracts import Document
-
-    Program = Callable[[Document, str], bool]
-
-#: Program name → what reads its messages.
-PROGRAMS: dict[str, Program] = {
-    "sshd": sshd.parse,
-    "sshd-session": sshd.parse,
-    "sshd-auth": sshd.parse,
-    "sudo": sudo.parse_sudo,
-    "su": sudo.parse_su,
-    "CRON": system.parse_cron,
-    "cron": system.parse_cron,
-    "crond": system.parse_cron,
-    "crontab": system.parse_cron,
-    "systemd": system.parse_systemd,
-    "systemd-logind": system.parse_logind,
-    **dict.fromkeys(accounts.PROGRAMS, accounts.parse),
-}
+from ingest.times import iso8601, rfc3164
 
 FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "clock"),
@@ -78,21 +53,6 @@ _SD_ELEMENT = re.compile(
 )
 _SD_PARAM = re.compile(r' ([^ =\]"]{1,255})="((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _SD_ESCAPE = re.compile(r'\\(["\\\]])')
-
-
-def parse(text: str, received: int, zone: str) -> tuple[Document, int, str] | None:
-    """The event of a syslog line, its time and its parser's name; None if it is no syslog."""
-    found = header(text, received, zone)
-    if found is None:
-        return None
-    head, message = found
-    at = head.time or (received, rfc3339(received))
-    document, when, parser = _event(
-        at, head.host, head.program, head.pid, message, described(head), head.own
-    )
-    if head.unreadable:
-        document["tags"] = ["time_unreadable"]
-    return document, when, parser
 
 
 def header(text: str, received: int, zone: str) -> tuple[Header, str] | None:
@@ -230,49 +190,3 @@ def _priority(pri: int | None) -> dict[str, Any]:
         "facility": {"code": facility, "name": FACILITIES[facility]},
         "severity": {"code": severity, "name": SEVERITIES[severity]},
     }
-
-
-def _event(
-    at: Instant,
-    host: str | None,
-    program: str | None,
-    procid: str | None,
-    message: str,
-    syslog: dict[str, Any],
-    own: dict[str, Any] | None = None,
-) -> tuple[Document, int, str]:
-    document: Document = {
-        "@timestamp": at[1],
-        "message": message,
-        "event": {"kind": "event", "dataset": "system.syslog"},
-        "log": {"syslog": syslog},
-    }
-    if own is not None:
-        document["tocsin"] = dict(own)
-    if host is not None:
-        document["host"] = {"name": host, "hostname": host}
-        syslog["hostname"] = host
-    if program is None:
-        return document, at[0], "syslog"
-    syslog["appname"] = program
-    name = program.rpartition("/")[2] or program
-    process: dict[str, Any] = {"name": name}
-    if procid is not None:
-        syslog["procid"] = procid
-        if (number := pid(procid)) is not None:
-            process["pid"] = number
-    document["process"] = process
-    return document, at[0], _say(document, name, message)
-
-
-def _say(document: Document, program: str, message: str) -> str:
-    """Let the program's parser read the message; the name of the parser that did."""
-    if message.startswith(("pam_", "PAM ")) and pam.parse(document, message):
-        return "syslog.pam"
-    if program.endswith("(pam_unix)"):
-        program = document["process"]["name"] = program[:-10]
-        return "syslog.pam" if pam.parse_old(document, program, message) else "syslog"
-    parser = PROGRAMS.get(program)
-    if parser is not None and parser(document, message):
-        return f"syslog.{program}"
-    return "syslog"

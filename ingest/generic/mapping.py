@@ -16,6 +16,7 @@ from ingest.jsontext import read_json
 from ingest.mapping import convert
 from ingest.mapping.companions import complete
 from ingest.mapping.line import Header, Line, nested
+from ingest.mapping.plain import TIME_UNREADABLE
 from ingest.times import rfc3339
 from tocsin.errors import BadInput
 
@@ -56,6 +57,8 @@ def map_fields(
     if header is not None:
         _from_header(out, header, frame)
     out["@timestamp"] = instant[1] if instant is not None else rfc3339(received)
+    if instant is None and header is not None and header.unreadable:
+        out["tags"] = [*out.get("tags", ()), TIME_UNREADABLE]
     describe(out, alerted)
     # Sigma's rules on `service: syslog` find what a Unix host logged by this name.
     out["event.dataset"] = "system.syslog" if frame == "text" and header is not None else frame

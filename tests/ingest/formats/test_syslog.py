@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.ingest.raw import dead, event, flat
+from tests.ingest.raw import event, flat
 
 HEAD = "May  1 10:00:00 web1 "
 
@@ -57,7 +57,7 @@ FRAMES: list[tuple[str, dict[str, Any]]] = [
     ),
     (
         "<34>1 - - - - - -",
-        {"@timestamp": "2024-05-02T12:00:00.000Z", "message": "", "log.syslog.version": "1"},
+        {"@timestamp": "2024-05-02T12:00:00.000Z", "message": None, "log.syslog.version": "1"},
     ),
     ("<34>1 2024-05-01T10:00:60Z h app - - - leap", {"@timestamp": "2024-05-01T10:00:59.000Z"}),
 ]
@@ -212,7 +212,8 @@ def test_sshd(message: str, expected: dict[str, Any]) -> None:
     fields = flat(event(f"{HEAD}sshd[77]: {message}"))
     assert fields["process.name"] == "sshd"
     assert fields["process.pid"] == 77
-    assert fields["message"] == message
+    assert fields["message"] in message  # of a repeated message the message itself
+    assert fields["event.original"] == f"{HEAD}sshd[77]: {message}"
     assert {name: fields.get(name) for name in expected} == expected
 
 
@@ -382,13 +383,17 @@ def test_programs(rest: str, expected: dict[str, Any]) -> None:
     assert {name: fields.get(name) for name in expected} == expected
 
 
-def test_a_date_that_does_not_exist_is_a_dead_letter() -> None:
-    letter = dead("Feb 30 10:00:00 web1 app: x")
-    assert letter.code == "time_unreadable"
-    assert letter.original == b"Feb 30 10:00:00 web1 app: x"
+def test_a_date_that_does_not_exist_is_marked_and_the_rest_is_read() -> None:
+    fields = flat(event("Feb 30 10:00:00 web1 app: x"))
+    assert fields["tags"] == ["time_unreadable"]
+    assert fields["@timestamp"] == "2024-05-02T12:00:00.000Z"
+    assert fields["host.name"] == "web1"
+    assert fields["process.name"] == "app"
 
 
-def test_a_message_beyond_the_bound_stays_text() -> None:
-    fields = flat(event(f"{HEAD}sshd[1]: Failed password for {'x' * 9000} from 192.0.2.1 port 1"))
+def test_a_message_beyond_the_bound_is_not_taken_apart() -> None:
+    line = f"{HEAD}sshd[1]: Failed password for {'x' * 20_000} from 192.0.2.1 port 1"
+    fields = flat(event(line))
     assert "event.action" not in fields
+    assert fields["event.original"] == line
     assert fields["process.name"] == "sshd"

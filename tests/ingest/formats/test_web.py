@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.ingest.raw import dead, event, flat
+from tests.ingest.raw import event, flat
 
 STAMP = "[01/May/2024:12:00:00 +0200]"
 
@@ -113,10 +113,18 @@ def test_data_set_follows_the_source(source: str, dataset: str) -> None:
     assert event(line, source=source)["event"]["dataset"] == dataset
 
 
-def test_a_date_that_does_not_exist_is_a_dead_letter() -> None:
-    line = '192.0.2.7 - - [31/Feb/2024:12:00:00 +0200] "GET / HTTP/1.1" 200 5'
-    assert dead(line).code == "time_unreadable"
-    assert dead("[Sat Feb 31 10:00:00 2024] [error] x").code == "time_unreadable"
+@pytest.mark.parametrize(
+    "line",
+    [
+        '192.0.2.7 - - [31/Feb/2024:12:00:00 +0200] "GET / HTTP/1.1" 200 5',
+        "[Sat Feb 31 10:00:00 2024] [error] [client 192.0.2.7] x",
+    ],
+)
+def test_a_date_that_does_not_exist_is_marked_and_the_rest_is_read(line: str) -> None:
+    fields = flat(event(line))
+    assert fields["tags"] == ["time_unreadable"]
+    assert fields["@timestamp"] == "2024-05-02T12:00:00.000Z"
+    assert fields["source.ip"] == "192.0.2.7"
 
 
 ERRORS: list[tuple[str, dict[str, Any]]] = [
