@@ -103,7 +103,7 @@ def test_common_fields() -> None:
         "origin": "raw/0/9",
         "source": "auth",
         "tenant": "default",
-        "parser": {"name": "syslog.sshd", "version": "1"},
+        "parser": {"name": "system.sshd", "version": "1"},
     }
 
 
