@@ -39,10 +39,10 @@ _START = re.compile(r"CEF: ?(\d(?:\.\d)?) ?\|", re.ASCII)
 _HEADLESS = re.compile(r"\s?([01])\|(?=(?:[^|]{1,256}\|){3})", re.ASCII)
 _FIELD = re.compile(r"((?:[^|\\]|\\.)*+)(?:\||\Z)", re.DOTALL)
 _HEADER_ESCAPE = re.compile(r"\\([|\\])")
-_KEY = re.compile(r"(?:\A|\s)([\w.\-\[\]]{1,128})=")
+_KEY = re.compile(r"\s([\w.\-\[\]]{1,128})=")
 _ESCAPE = re.compile(r"\\([\\=|nr])")
 _ESCAPED = {"\\": "\\", "=": "=", "|": "|", "n": "\n", "r": "\r"}
-_IS_ESCAPED = re.compile(r"(?![A-Za-z]:\\[^\\])(?:[^\\]++|\\[\\=|nr])*+", re.ASCII)
+_IS_ESCAPED = re.compile(r"(?![A-Za-z]:\\[^\\=|])(?:[^\\]++|\\[\\=|nr])*+", re.ASCII)
 _ALWAYS_ESCAPED = re.compile(r"\\([=|])")
 
 
@@ -63,16 +63,36 @@ def frame(text: str) -> dict[str, Any] | None:
         return None
     fields: dict[str, Any] = {"cefVersion": match[1]}
     fields.update(zip(HEADER[1:], header, strict=False))
-    add_pairs(fields, read_pairs(extension), HEADER)
+    if not _add_plain(fields, extension):
+        add_pairs(fields, read_pairs(extension), HEADER)
     return fields
+
+
+def _add_plain(fields: dict[str, Any], extension: str) -> bool:
+    """Add the pairs of an extension without escapes and double keys; False for any other.
+
+    That is most of them, and it takes a third of the time.
+    """
+    if "\\" in extension:
+        return False
+    pieces = _KEY.split(f" {extension}")
+    if pieces[0] or len(pieces) > MAX_PAIRS:
+        return False
+    pairs = dict(zip(pieces[1::2], map(str.strip, pieces[2::2]), strict=True))
+    if len(pairs) != len(pieces) // 2 or not pairs.keys().isdisjoint((*fields, *_OURS)):
+        return False
+    fields.update(pairs)
+    if "Label=" in extension:
+        _add_labelled(fields, [key for key in pairs if key.endswith("Label")])
+    return True
 
 
 def split_header(text: str, start: int, count: int) -> tuple[list[str], str]:
     """At most `count` header fields from `start`, unescaped, and the text that follows them."""
     head = text[start:]
-    if "\\" not in head:
-        plain = head.split("|", count)
-        rest = plain.pop() if len(plain) > count else ""
+    plain = head.split("|", count)
+    rest = plain.pop() if len(plain) > count else ""
+    if head.find("\\", 0, len(head) - len(rest)) < 0:
         return [field.strip() for field in plain], rest
     fields: list[str] = []
     at = 0
@@ -88,7 +108,7 @@ def split_header(text: str, start: int, count: int) -> tuple[list[str], str]:
 
 def read_pairs(extension: str) -> Iterable[tuple[str, str]]:
     """The pairs of an extension whose keys stand after blanks; text before them as UNPARSED."""
-    pieces = _KEY.split(extension, MAX_PAIRS)
+    pieces = _KEY.split(f" {extension}", MAX_PAIRS)
     if lead := pieces[0].strip():
         yield UNPARSED, lead
     for index in range(1, len(pieces), 2):
@@ -122,6 +142,11 @@ def add_pairs(
             fields[key] = value
             if key.endswith("Label"):
                 labelled.append(key)
+    _add_labelled(fields, labelled)
+
+
+def _add_labelled(fields: dict[str, Any], labelled: list[str]) -> None:
+    """Give the fields whose keys `labelled` label their names."""
     for label in labelled:
         values, text = fields.get(label[:-5]), fields[label]
         if values and text and isinstance(text, str):

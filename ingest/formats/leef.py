@@ -48,8 +48,33 @@ def frame(text: str) -> dict[str, Any] | None:
     if match[1].startswith("2") and (declared := _DELIMITER.match(rest)) is not None:
         rest = rest[declared.end() :]
         delimiter = _declared(declared[1])
-    cef.add_pairs(fields, _pairs(rest, delimiter), HEADER)
+    if not (delimiter in (None, "\t") and _add_plain(fields, rest)):
+        cef.add_pairs(fields, _pairs(rest, delimiter), HEADER)
     return fields
+
+
+def _add_plain(fields: dict[str, Any], text: str) -> bool:
+    """Add pairs that tabs separate, where nothing is odd about them; False where something is."""
+    pieces = text.split("\t")
+    if len(pieces) == 1 or len(pieces) > cef.MAX_PAIRS or "Label=" in text:
+        return False
+    pairs: dict[str, str] = {}
+    for piece in pieces:
+        key, equals, value = piece.partition("=")
+        if not equals or not key.isidentifier():
+            return False
+        pairs[key] = value.strip()
+    if (
+        len(pairs) != len(pieces)
+        or not pairs.keys().isdisjoint(fields)
+        or not _OURS.isdisjoint(pairs)
+    ):
+        return False
+    fields.update(pairs)
+    return True
+
+
+_OURS = frozenset({"labels", cef.CONFLICTS})
 
 
 def _declared(text: str | None) -> str | None:

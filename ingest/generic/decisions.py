@@ -31,8 +31,27 @@ _OPAQUE = re.compile(
 )
 
 
+_COMMON_NAME = re.compile(r"(?:cn|uid)=([^,=]{1,128}),", re.ASCII | re.IGNORECASE)
+
+
 def _users(found: Candidates) -> None:
-    """An id that is an account's name or address is also the user."""
+    """A user that is a SID is an id, and an id that is a name or an address is also the user.
+
+    Of a distinguished name the first part is the user; an address or a pair is none.
+    """
+    for target in ("user", "source.user", "destination.user", "user.target"):
+        users: list[Candidate] = []
+        for score, value in found.take(target):
+            if not isinstance(value, str):
+                users.append((score, value))
+            elif value.startswith("S-1-"):
+                found.offer(f"{target}.id", score - 10, value)
+            elif (named := _COMMON_NAME.match(value)) is not None:
+                users.append((score, named[1]))
+            elif "=" not in value and address(value.strip(" .")) is None:
+                users.append((score, value))
+        if users:
+            found.by_target[target] = users
     kept: list[Candidate] = []
     for score, value in found.take("user.id"):
         if isinstance(value, str) and ("@" in value or "\\" in value):
@@ -144,7 +163,21 @@ def _sides(found: Candidates) -> None:
 
 
 def _sources(found: Candidates) -> None:
-    """A field that is just called `source` names a host only if its value looks like one."""
+    """A field that is just called `source` names a host only if its value looks like one.
+
+    A host or domain that is an address is one.
+    """
+    for name in ("source.domain", "destination.domain"):
+        for score, value in found.by_target.get(name, ()):
+            if isinstance(value, str) and address(value) is not None:
+                found.offer(f"{name.partition('.')[0]}.ip", score - 2, value)
+        known = [
+            one
+            for one in found.take(name)
+            if not isinstance(one[1], str) or address(one[1]) is None
+        ]
+        if known:
+            found.by_target[name] = known
     for side in ("source", "destination"):
         known = found.take(side)
         kept = [one for one in known if one[0] > BARE or _is_endpoint(one[1])]
@@ -232,6 +265,9 @@ def _concluded(found: Candidates) -> None:
         found.offer("event.outcome", 10, "success")
 
 
+#: What identifies one event, and no kind of events.
+_OPAQUE_CODE = re.compile(r"\{?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?", re.ASCII)
+
 #: Longest word for a kind of event, characters.
 MAX_KIND = 64
 
@@ -244,8 +280,17 @@ def _codes(found: Candidates) -> None:
     for score, value in found.take("~etype"):
         if isinstance(value, int) or (isinstance(value, str) and value.isdigit()):
             found.offer("event.code", score // 2 + 30, value)
+        elif isinstance(value, str) and _OPAQUE_CODE.fullmatch(value):
+            continue
         elif isinstance(value, str) and len(value) <= MAX_KIND:
             found.offer("event.code", score // 2, value)
+    codes = [
+        one
+        for one in found.take("event.code")
+        if not (isinstance(one[1], str) and _OPAQUE_CODE.fullmatch(one[1]))
+    ]
+    if codes:
+        found.by_target["event.code"] = codes
     for score, value in found.take("~id"):
         if (number := convert.whole(value)) is not None and number < MAX_CODE:
             found.offer("event.code", score, value)
@@ -257,10 +302,18 @@ def _codes(found: Candidates) -> None:
 def _devices(found: Candidates) -> None:
     """The device that reports: an observer where it reports others' traffic, else the host."""
     reports = any(found.has(name) for name in ("destination.ip", "source.ip", "destination.port"))
-    for score, value in found.take("~dvc.name"):
+    names = found.take("~dvc.name")
+    if names and found.has("destination.ip"):
+        for _, value in found.by_target.get("host.name", ()):
+            if isinstance(value, str) and "." in value:
+                found.offer("destination.domain", 35, value)
+    for score, value in names:
         found.offer("host.name", score, value)
         if reports:
             found.offer("observer.name", score, value)
+    for score, value in found.take("~agent"):
+        browser = isinstance(value, str) and "/" in value
+        found.offer("user_agent" if browser else "host.name", score, value)
     for score, value in found.take("~dvc.ip"):
         found.offer("host.ip", score, value)
         found.offer("observer.ip", score, value)

@@ -307,6 +307,8 @@ dstintf observer.egress.interface.name
 srcuser source.user user:84
 dstuser destination.user
 dstname destination:80
+shost source:85 host.name:20
+dhost destination:85 host.name:25
 srcname source:80
 s_port source.port
 aip ~ip:60

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from ingest.document import address
 from ingest.generic.decisions import DECISIONS
 from ingest.mapping.casts import cast
 from ingest.mapping.parts import SPREADS
@@ -12,6 +14,11 @@ from ingest.mapping.values import absent
 
 if TYPE_CHECKING:
     from ingest.generic.candidates import Candidates
+
+#: Compound targets whose value may be a login with a domain: both it and the bare name are users.
+_LOGINS = ("user", "source.user", "user.target")
+
+_MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 
 #: Texts that name nobody and nothing, beyond those of ingest.mapping.values.
 _NOBODY = frozenset({"unknown", "none", "any", "*", "?", "nil", "not available", "n.a.", "na"})
@@ -27,6 +34,10 @@ def assign(found: Candidates) -> dict[str, Any]:
     """The flat document of the candidates."""
     for decide in DECISIONS:
         decide(found)
+    for name in _LOGINS:
+        for _, value in found.by_target.get(name, ())[:1]:
+            if isinstance(value, str) and _MAIL.fullmatch(value) is not None:
+                found.offer("related.user", 1, value)
     for target in [name for name in found.by_target if name in SPREADS]:
         _spread(found, target)
     out: dict[str, Any] = {}
@@ -45,6 +56,10 @@ def assign(found: Candidates) -> dict[str, Any]:
             if (made := cast(kind, value)) is not None and made != "":
                 out[target] = made
                 break
+    if "destination.ip" in out and "destination.domain" not in out:
+        domain = out.get("url.domain") or out.get("tls.client.server_name")
+        if domain and address(domain) is None:
+            out["destination.domain"] = domain
     if "source.ip" in out and "user.name" in out and "destination.user.name" not in out:
         out.setdefault("source.user.name", out["user.name"])
     return out

@@ -48,7 +48,7 @@ def map_fields(
     if frame == "text":
         _sentence(text, found, resolver)
     elif isinstance(message := found.best("message"), str) and len(message) > _SHORT:
-        read(message, found, resolver, _MESSAGE)
+        read(message, found, resolver, _MESSAGE, whole=False)
     instant = event_time(found, received, zone)
     if instant is None and header is not None:
         instant = header.time

@@ -17,9 +17,9 @@ _FAILED = spelled(
     "mismatch bad wrong discard"
 )
 _SUCCEEDED = spelled(
-    "success successful successfully succeeded accepted accept allowed allow granted permitted "
-    "permit passed pass authenticated completed ok opened established approved delivered "
-    "connected authorized"
+    "sent success successful successfully succeeded accepted accept allowed allow granted "
+    "permitted permit passed pass authenticated completed ok opened established approved "
+    "delivered connected authorized "
 )
 
 #: How much of a sentence is looked at, characters.
@@ -60,8 +60,8 @@ _DONE = spelled(
     "create delete update add remove login logon logoff logout signin start stop put get "
     "list assume modify change set read write open close execute run connect disconnect "
     "register enable disable grant revoke access download upload view export import install "
-    "uninstall attach detach lock unlock reset rename move copy send invite join leave "
-    "publish share creation deletion exec "
+    "uninstall attach detach lock unlock lookup describe query search reset rename move "
+    "copy send invite join leave publish share creation deletion exec "
 )
 
 

@@ -139,7 +139,8 @@ host.name            80 name : host dns ! src|dst|url|query|observer
 host.name            76 host ! process|file|src|dst|server|client|remote|user|url|http|target|type|observer|proxy|email|dns|virtual|request|query
 ~dvc.name            74 name|fqdn : device|agent ! process|file|src|dst|user|group|type|rule|hw|interface|event|observer|os
 host.name            70 fqdn ! src|dst|client|server|remote|url|query
-host.name            56 device|agent ! process|type|user|category|hw|event|os|version
+~agent               56 agent ! process|type|user|category|hw|event|os|version|id
+host.name            56 device ! process|type|user|category|hw|event|os|version
 host.name            60 displayname : host|device|agent
 host.name            55 servername ! tls|client|url|http|certificate|sni
 host.name            40 server
@@ -321,7 +322,7 @@ organization.id      66 id : organization ! user
 organization.name    66 name : organization ! user|file|process|sign|as|geo|hw
 organization.name    55 organization ! id|user|hw
 service.name         84 name : service ! account|user|process|host|src|dst|cloud
-service.name         68 service ! type|id|account|user|port|src|dst|protocol
+service.name         68 service ! time|received|type|id|account|user|port|src|dst|protocol
 service.name         52 displayname : app|service|resource ! user
 service.name         56 name : app ! process|user|id|src|dst|type|protocol
 service.name         50 app ! id|user|process|type|protocol|version
@@ -357,7 +358,7 @@ error.message        60 message : error
 error.code           70 code : error
 event.severity       76 severity ! name|tag|old|cvss|type|src
 log.level            80 level : severity
-log.level            60 level ! risk|threat|integrity|access|confidence|trust|user|patch|security|wifi|battery|os
+log.level            60 level ! risk|threat|integrity|access|confidence|trust|user|patch|wifi|battery|os
 log.level            50 severity ! old|src
 event.risk_score     60 risk : threat|event|host|user
 message              76 message ! id|type|error|count|size|email|code|trace|mail|number|subject|version
@@ -367,7 +368,7 @@ event.provider       70 provider ! cloud|id|user|geo
 # times: the rank of a candidate, not an assignment
 ~time                95 time : event|created ! end|update|expire|session|user|process|ingest|first|token|file|old
 ~time                92 occurred|time : occurred
-~time                93 time ! elapsed|query|previous|end|update|expire|ingest|old|first|response|zone|boot|process|parent|file|token|certificate|user|duration|connection|idle|count|start|uptime|session|run
+~time                93 time ! query|end|update|expire|ingest|old|first|response|zone|boot|process|parent|file|token|certificate|user|duration|connection|idle|count|start|uptime|session|run
 ~time                86 generated ! by|id|end|update|rule|token|version|parent|process|file|user
 ~time                84 time|date : generated|alert ! end|update|expire|ingest|old|first|certificate
 ~time                80 date ! end|update|expire|ingest|old|birth|first|start|token|user|certificate|file|hw|release

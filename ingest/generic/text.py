@@ -46,7 +46,7 @@ _EPOCH_START = re.compile(r"\s?1\d{9}", re.ASCII)
 
 _REQUEST = re.compile(
     r"(?<![\w/])(GET|POST|PUT|DELETE|HEAD|OPTIONS|PATCH|CONNECT|TRACE|PROPFIND|SEARCH) "
-    r"([^\s\"]{1,4096})(?: HTTP/(\d(?:\.\d)?))?(?:\"\s?(?:\S{1,8} )?([1-5]\d\d)\b)?",
+    r"([^\s\"]{1,4096})(?: HTTP/(\d(?:\.\d)?))?(?:\"\s?(?:\S{1,8} )??([1-5]\d\d)\b)?",
     re.ASCII,
 )
 _COMMON_LOG = re.compile(
@@ -111,20 +111,25 @@ _TRANSPORT = re.compile(r"\b(tcp|udp|icmp|sctp|igmp)\b", re.ASCII | re.IGNORECAS
 _COLUMNS = re.compile(r",\s?|\t|\|| ")
 
 _SOURCE_WORDS = frozenset({"src", "client", "remote", "actor", "sender", "user", "on", "of"})
-_DESTINATION_WORDS = frozenset({"dst", "server", "target", "->", "=>", ">"})
+_DESTINATION_WORDS = frozenset({"dst", "relay", "server", "target", "->", "=>", ">"})
 _NEITHER = spelled(
-    "via nat gateway router dns mask subnet network netmask virtual relay proxy observer local pool"
+    "via nat gateway router dns mask subnet network netmask virtual proxy observer local pool"
 )
 _PREPOSITIONS = {"from": "source", "to": "destination", "->": "destination", "=>": "destination"}
 
 
-def read(text: str, found: Candidates, resolver: Resolver, ceiling: int) -> None:
-    """Offer what `text` says, with scores up to `ceiling` and a little more where it is sure."""
+def read(
+    text: str, found: Candidates, resolver: Resolver, ceiling: int, *, whole: bool = True
+) -> None:
+    """Offer what `text` says, with scores up to `ceiling` and a little more where it is sure.
+
+    `whole` is False for the message of a log whose fields say the rest.
+    """
     text = text[:MAX_TEXT]
-    _time(text, found, ceiling)
-    if ceiling >= 50:
+    if whole:
+        _time(text, found, ceiling)
         _program(text, found, ceiling)
-    _request(text, found, ceiling)
+        _request(text, found, ceiling)
     pairs = _pairs(text, found, resolver, ceiling)
     _addresses(text, found, ceiling)
     _names(text, found, ceiling, pairs)

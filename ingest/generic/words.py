@@ -148,7 +148,7 @@ _WORDS = {
     "date": "date day",
     "at": "at on",
     "created": "created create creation creating createddatetime",
-    "occurred": "occurred occurrence occur happened",
+    "occurred": "occurred occured occurence occurrence occur happened",
     "generated": "generated generation raised logged published issued emitted recorded observed",
     "start": "start started begin began beginning",
     "end": "end ended finish finished stop closed close",
