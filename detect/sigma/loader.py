@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from sigma.correlations import SigmaCorrelationRule
 from sigma.filters import SigmaFilter
-from sigma.rule import SigmaRule
 
 from detect.sigma.compile import Compiler, Unsupported
 from detect.sigma.condition import And, Node
 from detect.sigma.correlations import UnknownReference, resolve, supported
 from detect.sigma.event import FieldMap
 from detect.sigma.files import parse, read
-from detect.sigma.metadata import policy_of, rule_hash, rule_of
-from detect.sigma.parsing import MALFORMED, Draft, draft
+from detect.sigma.metadata import rule_of
+from detect.sigma.parsing import MALFORMED, Draft
+from detect.sigma.prepare import Part, Prepared, checked_policy, logsource_of, part_of, tests_of
 from detect.sigma.ruleset import CompiledRule, RuleSet, Unevaluated
 from detect.sigma.taxonomy import Logsource, Taxonomy, load_taxonomy
 from tocsin.errors import Place, RuleError
+from tocsin.ids import content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from detect.model import AlertPolicy, Correlation
+    from detect.model import Correlation
 
 #: Fields under their own names, for rules with `taxonomy: ecs`.
 _ECS = FieldMap()
@@ -51,14 +52,15 @@ def load_rules(
     """
     errors: list[RuleError] = []
     sources = [BUILTIN, *paths] if builtin else list(paths)
-    drafts = [
-        found
+    lists = placeholders or {}
+    parts = [
+        part
         for file in read(sources, errors)
         for document in parse(file, errors)
-        if (found := draft(document, errors)) is not None
+        for part in part_of(document, lists, errors)
     ]
-    assembly = _Assembly(errors, placeholders or {}, taxonomy or load_taxonomy())
-    ruleset = assembly.assemble(drafts, disable)
+    assembly = _Assembly(errors, lists, taxonomy or load_taxonomy())
+    ruleset = assembly.assemble(parts, disable)
     return ruleset if allow_errors else ruleset.check()
 
 
@@ -77,7 +79,7 @@ class _Filter:
 
 
 class _Assembly:
-    """Puts the drafts of one load together; mistakes and refusals are collected on the way."""
+    """Puts the parts of one load together; mistakes and refusals are collected on the way."""
 
     def __init__(
         self,
@@ -93,18 +95,21 @@ class _Assembly:
         self._places: dict[str, Place] = {}
         self._tests: dict[str, tuple[Any, ...]] = {}
 
-    def assemble(self, drafts: Sequence[Draft], disable: Collection[str]) -> RuleSet:
+    def assemble(self, parts: Sequence[Part], disable: Collection[str]) -> RuleSet:
         """The set, without what `disable` names."""
-        named = [found for found in drafts if found.kind == "filter" or self._register(found)]
-        filters = [f for found in named for f in self._filter(found)]
-        rules = [rule for found in named for rule in self._rule(found, filters)]
-        resolved = [c for found in named for c in self._correlation(found)]
+        named = [
+            p for p in parts if (isinstance(p, Draft) and p.kind == "filter") or self._register(p)
+        ]
+        drafts = [part for part in named if isinstance(part, Draft)]
+        filters = [f for found in drafts for f in self._filter(found)]
+        rules = [rule for p in named if isinstance(p, Prepared) for rule in self._rule(p, filters)]
+        resolved = [c for found in drafts for c in self._correlation(found)]
         correlations, refused = supported(resolved, {rule.rule.id for rule in rules})
         self._unsupported += [Unevaluated(c.rule.id, c.rule.name, why) for c, why in refused]
         disabled = self._disabled(disable)
         kept = [c for c in correlations if c.rule.id not in disabled]
         needed = {reference for c in kept for reference in c.references}
-        quiet = self._quiet(named)
+        quiet = self._quiet(drafts)
         return RuleSet(
             [
                 replace(r, alerts=r.alerts and r.rule.id not in quiet | disabled)
@@ -118,9 +123,9 @@ class _Assembly:
             correlation_tests=self._tests,
         )
 
-    def _register(self, found: Draft) -> bool:
+    def _register(self, found: Part) -> bool:
         """Make id and name known; False, with an error, if another rule has one of them."""
-        keys = {"id": found.id, "name": found.parsed.name or found.id}
+        keys = {"id": found.id, "name": found.name}
         for key, name in keys.items():
             if name in self._ids:
                 message = f"the {key} '{name}' is taken by the rule at {self._places[name]}"
@@ -129,7 +134,7 @@ class _Assembly:
                 return False
         for name in keys.values():
             self._ids[name] = found.id
-            self._places[name] = found.document.start
+            self._places[name] = found.start
         return True
 
     def _filter(self, found: Draft) -> Iterator[_Filter]:
@@ -146,7 +151,7 @@ class _Assembly:
         except MALFORMED as error:
             self._errors.append(found.error(str(error), "filter"))
         else:
-            yield _Filter(_logsource(source), condition, found.digest, rules)
+            yield _Filter(logsource_of(source), condition, found.digest, rules)
 
     def _filtered(self, source: SigmaFilter) -> frozenset[str] | None:
         if isinstance(source.filter.rules, str):
@@ -156,41 +161,34 @@ class _Assembly:
             raise ValueError(f"the filter names the rule '{unknown[0]}', which is not here")
         return frozenset(self._ids[name] for name in references)
 
-    def _rule(self, found: Draft, filters: Sequence[_Filter]) -> Iterator[CompiledRule]:
-        parsed = found.parsed
-        if not isinstance(parsed, SigmaRule) or (policy := self._policy(found)) is None:
+    def _rule(self, found: Prepared, filters: Sequence[_Filter]) -> Iterator[CompiledRule]:
+        rule, condition, refused = found.rule, found.condition, found.refused
+        if condition is not None and not self._taxonomy.bind(found.logsource):
+            condition, refused = None, f"no taxonomy for the logsource {found.logsource}"
+        if refused:
+            self._unsupported.append(Unevaluated(rule.id, rule.name, refused))
+        if condition is None:
             return
-        logsource = _logsource(parsed)
-        applied = [f for f in filters if f.applies(found.id, logsource)]
-        try:
-            condition = Compiler(parsed.detection, self._placeholders).condition()
-            fields = _fields(parsed)
-            if not self._taxonomy.bind(logsource):
-                raise Unsupported(f"no taxonomy for the logsource {logsource}")
-        except Unsupported as error:
-            self._unsupported.append(Unevaluated(found.id, parsed.title, str(error)))
-            return
-        except MALFORMED as error:
-            self._errors.append(found.error(str(error), "detection", "condition"))
-            return
-        digest = found.digest
-        if applied:
+        if applied := [f for f in filters if f.applies(rule.id, found.logsource)]:
             condition = And((condition, *(f.condition for f in applied)))
-            digest = rule_hash(found.document.content, *(f.digest for f in applied))
+            changed = content_hash([rule.hash, *(f.digest for f in applied)])
+            rule = rule.model_copy(update={"hash": changed})
         yield CompiledRule(
-            rule=rule_of(parsed, found.id, digest),
-            logsource=logsource,
+            rule=rule,
+            logsource=found.logsource,
             condition=condition,
-            policy=policy[0],
-            alerts=policy[1],
-            place=found.document.start,
-            fields=fields,
-            tests=_tests(found),
+            policy=found.policy,
+            alerts=found.alerts,
+            place=found.start,
+            fields=_ECS if found.ecs else None,
+            tests=found.tests,
         )
 
     def _correlation(self, found: Draft) -> Iterator[Correlation]:
         parsed = found.parsed
-        if not isinstance(parsed, SigmaCorrelationRule) or (policy := self._policy(found)) is None:
+        if not isinstance(parsed, SigmaCorrelationRule):
+            return
+        if (policy := checked_policy(found, self._errors)) is None:
             return
         rule = rule_of(parsed, found.id, found.digest, "correlation")
         try:
@@ -200,15 +198,8 @@ class _Assembly:
         except UnknownReference as error:
             self._errors.append(found.error(str(error), "correlation", "rules"))
         else:
-            self._tests[found.id] = _tests(found)
+            self._tests[found.id] = tests_of(found)
             yield replace(resolved, alerts=policy[1])
-
-    def _policy(self, found: Draft) -> tuple[AlertPolicy, bool] | None:
-        try:
-            return policy_of(found.document.content)
-        except ValueError as error:
-            self._errors.append(found.error(str(error), "tocsin"))
-            return None
 
     def _quiet(self, drafts: Sequence[Draft]) -> set[str]:
         """Ids of what a correlation without `generate` refers to: it does not alert itself.
@@ -230,24 +221,3 @@ class _Assembly:
             hint = "remove it from the list"
             self._errors.append(RuleError(message, Place("rules.disable"), hint))
         return {self._ids[name] for name in disable if name in self._ids}
-
-
-def _fields(rule: SigmaRule) -> FieldMap | None:
-    """The field map of a rule that does not speak Sigma's taxonomy; None for one that does."""
-    match rule.taxonomy:
-        case "sigma":
-            return None
-        case "ecs":
-            return _ECS
-        case _:
-            raise Unsupported(f"the taxonomy {rule.taxonomy}")
-
-
-def _logsource(rule: SigmaRule | SigmaFilter) -> Logsource:
-    source = rule.logsource
-    return Logsource.of(source.product, source.category, source.service)
-
-
-def _tests(found: Draft) -> tuple[Any, ...]:
-    tests = found.document.content.get("tests") or []
-    return tuple(tests) if isinstance(tests, list) else (tests,)

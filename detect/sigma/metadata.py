@@ -38,10 +38,9 @@ def plain(value: Any) -> Any:
     return repr(value)
 
 
-def rule_hash(content: dict[str, Any], *filters: str) -> str:
-    """SHA-256 of the canonical content, with the hashes of the filters that change it."""
-    own = content_hash(plain({k: v for k, v in content.items() if k not in NOT_HASHED}))
-    return content_hash([own, *filters]) if filters else own
+def rule_hash(content: dict[str, Any]) -> str:
+    """SHA-256 of the canonical content."""
+    return content_hash(plain({k: v for k, v in content.items() if k not in NOT_HASHED}))
 
 
 def identity(parsed: SigmaRuleBase, digest: str) -> str:

@@ -16,6 +16,7 @@ from tocsin.errors import RuleError
 
 if TYPE_CHECKING:
     from detect.sigma.files import Document
+    from tocsin.errors import Place
 
 Parsed = SigmaRule | SigmaCorrelationRule | SigmaFilter
 Kind = Literal["rule", "correlation", "filter"]
@@ -57,6 +58,16 @@ class Draft:
     parsed: Parsed
     id: str
     digest: str
+
+    @property
+    def name(self) -> str:
+        """What correlations may call it."""
+        return self.parsed.name or self.id
+
+    @property
+    def start(self) -> Place:
+        """Where the document stands."""
+        return self.document.start
 
     def error(self, message: str, *path: str | int, suggestion: str = "") -> RuleError:
         """A mistake at `path` of this document."""
