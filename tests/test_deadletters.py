@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from tocsin.contracts import DeadLetter, Topics
-from tocsin.deadletters import MAX_HEADERS, MAX_KEY, MAX_PART, MAX_REASON, dead_letters, joined
+from tocsin.deadletters import (
+    MAX_HEADERS,
+    MAX_KEY,
+    MAX_PART,
+    MAX_REASON,
+    MAX_TEMPLATE,
+    dead_letters,
+    group_id,
+    joined,
+    lineage,
+    template,
+)
 from tocsin.log.base import MAX_RECORD, Record
 
 
@@ -97,3 +108,57 @@ def test_the_fullest_letter_fits_a_record() -> None:
     (letter,) = letters(full, "\x01" * MAX_REASON)
     assert len(letter.headers["h"]) == MAX_HEADERS - 1
     assert letter.key == b"k" * MAX_KEY
+
+
+class TestTemplate:
+    @pytest.mark.parametrize(
+        ("original", "expected"),
+        [
+            (b"<13>Nov 22 08:01:02 web-01 app[4242]: cannot open 192.0.2.7:443",
+             "<<n>>Nov <n> <n> web-<n> app[<n>]: cannot open <ip>:<n>"),
+            (b"user 'ada l' from 2001:db8::1 mac 00:00:5e:00:53:01 ada@example.com",
+             'user "*" from <ip> mac <mac> <mail>'),
+            (b'{"user": "ada", "n": 7, "ok": true, "a b": 1',
+             '{"user": "*", "n": <n>, "ok": true, "*": <n>'),
+            (b'{"cut": "off', '{"cut": "*"'),
+            (b"id 123e4567-e89b-42d3-a456-426614174000 h d41d8cd98f00b204e9800998ecf8427e 0xFF",
+             "id <uuid> h <hex> <hex>"),
+            (b"took 1.5e3 s, 10,000 times; it's fine, isn't it",
+             "took <n>e<n> s, <n> times; it's fine, isn't it"),
+            (b"Std::vector and a : b", "Std::vector and a : b"),
+            (b"facade decade deadbeef cafebabe1", "facade decade deadbeef <hex>"),
+            (b"first line\nsecond line", "first line"),
+            (b"\xef\xbb\xbf  \r\n text\t\t here ", "text here"),
+            (b"", "<blank>"),
+            (b" \r\n\0", "<blank>"),
+            (bytes(range(128, 160)) * 8, "<binary>"),
+            (b"\x00tocsin-sealed\x001\x00abc", "<sealed>"),
+        ],
+    )  # fmt: skip
+    def test_what_differs_is_masked(self, original: bytes, expected: str) -> None:
+        assert template(original) == expected
+
+    def test_it_is_short_and_quick_whatever_the_original(self) -> None:
+        for hostile in (b"x" * 10**6, b'"' * 10**6, b"1:" * 10**6, b"a@" * 10**6, b"'\\" * 10**6):
+            assert len(template(hostile)) <= MAX_TEMPLATE
+
+    def test_letters_of_one_cause_are_one_group(self) -> None:
+        lines = [b"app[%d]: user %d has no quota" % (n, n * 7) for n in range(5)]
+        groups = {group_id(letters(record(line))[0]) for line in lines}
+        assert len(groups) == 1
+        assert group_id(letters(record(b"app[1]: quota exceeded"))[0]) not in groups
+
+
+class TestLineage:
+    def test_a_record_tried_again_is_the_same_record(self) -> None:
+        (first,) = letters(record())
+        headers = (("source", b"sshd"), ("origin-id", first.id.encode()), ("attempts", b"1"))
+        (second,) = letters(record(offset=99, headers=headers))
+        assert first.id != second.id
+        assert lineage(first) == lineage(second)
+        assert (first.attempts, second.attempts) == (1, 2)
+
+    def test_parts_are_of_one_record_and_other_records_are_not(self) -> None:
+        one, two = letters(record(bytes(MAX_PART + 1)))
+        assert lineage(one) == lineage(two)
+        assert lineage(letters(record(offset=18))[0]) != lineage(one)

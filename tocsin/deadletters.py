@@ -2,11 +2,13 @@
 
 A letter holds its original in Base64, a third more than it was, so the letter of a large record
 would be larger than a record may be: such an original is cut into several letters, each with its
-number. `joined` puts them together again.
+number. `joined` puts them together again. `template` and `group_id` show which letters have one
+cause, `lineage` which are of one record.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tocsin.contracts import DeadLetter, Topics
@@ -27,6 +29,9 @@ MAX_PART = 4 * 1024 * 1024
 
 #: Most bytes of headers, and of a key, that a letter keeps; ours have a few hundred.
 MAX_HEADERS = MAX_KEY = 256 * 1024
+
+#: In front of originals that privacy rules have sealed (ingest.privacy).
+SEALED = b"\x00tocsin-sealed\x001\x00"
 
 #: Digits of the header `attempts` that are believed.
 _MAX_ATTEMPTS = 6
@@ -100,3 +105,77 @@ def joined(letters: Iterable[DeadLetter]) -> DeadLetter | None:
         return None
     original = b"".join(parts[number].original for number in sorted(parts))
     return first.model_copy(update={"original": original, "parts": 1})
+
+
+def lineage(letter: DeadLetter) -> str:
+    """What the letters of one record have in common, however often it was tried.
+
+    A replayed record stands somewhere else in the log and keeps the identity that `origin-id`
+    gives it.
+    """
+    first = digest("dead-letter", letter.stage, letter.origin)
+    return f"{letter.stage}/{letter.headers.get('origin-id', first)}"
+
+
+#: Bytes of an original that are looked at for its template, and characters that a template has.
+_LOOKED_AT, MAX_TEMPLATE = 2_048, 160
+
+#: Share of control and undecodable characters above which an original is no text.
+_BINARY = 0.1
+
+#: In this order: what is taken for an address must not be taken for numbers first.
+_MASKS = re.compile(
+    r"""
+      (?P<key>"[A-Za-z_@][A-Za-z_@.\-]{0,60}"(?=\s*:))
+    | (?P<quoted>"(?:[^"\\]|\\.)*(?:"|\Z) | (?<![A-Za-z0-9])'(?:[^'\\]|\\.){0,200}')
+    | (?P<uuid>\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b)
+    | (?P<mail>[\w.+\-]{1,64}@[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,8})
+    | (?P<mac>\b[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}\b)
+    | (?P<ip>\b\d{1,3}(?:\.\d{1,3}){3}\b
+        | (?<![\w:])(?:(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{1,4}
+                      |(?:[0-9a-fA-F]{1,4}:){1,6}(?::[0-9a-fA-F]{1,4}){1,6}
+                      |(?:[0-9a-fA-F]{1,4}:){1,7}:
+                      |::(?:[0-9a-fA-F]{1,4}:){0,6}[0-9a-fA-F]{1,4})(?![\w:]))
+    | (?P<hex>\b0[xX][0-9a-fA-F]+\b | \b(?=[a-fA-F]*\d)[0-9a-fA-F]{8,}\b)
+    | (?P<number>\d+(?:[.,:]\d+)*)
+    """,
+    re.VERBOSE,
+)
+_SHOWN = {
+    "quoted": '"*"',
+    "uuid": "<uuid>",
+    "mail": "<mail>",
+    "mac": "<mac>",
+    "ip": "<ip>",
+    "hex": "<hex>",
+    "number": "<n>",
+}
+
+
+def template(original: bytes) -> str:
+    """The first line of an original with everything masked that differs from one to the next.
+
+    Letters of one cause have one template: quoted texts, addresses, identifiers and numbers go,
+    the names of fields and the words of the program stay.
+    """
+    if original.startswith(SEALED):
+        return "<sealed>"
+    text = original[:_LOOKED_AT].decode("utf-8", "replace").strip(" \t\r\n\0\ufeff")
+    if not text:
+        return "<blank>"
+    odd = sum(not (char.isprintable() or char.isspace()) or char == "\ufffd" for char in text)
+    if odd > _BINARY * len(text):
+        return "<binary>"
+    line = text.splitlines()[0]
+    masked = " ".join(_MASKS.sub(_mask, line).split())
+    return masked if len(masked) <= MAX_TEMPLATE else masked[: MAX_TEMPLATE - 1] + "…"
+
+
+def _mask(found: re.Match[str]) -> str:
+    kind = found.lastgroup or ""
+    return _SHOWN.get(kind, found[0])
+
+
+def group_id(letter: DeadLetter) -> str:
+    """The name of the letters that have stage, code and template in common."""
+    return digest("dead-letter-group", letter.stage, letter.code, template(letter.original))[:12]

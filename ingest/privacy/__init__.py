@@ -6,7 +6,7 @@ what it promises and what it cannot.
 
 from __future__ import annotations
 
-from ingest.privacy.policy import Policy
+from ingest.privacy.policy import Policy, open_original
 from ingest.privacy.sealing import open_sealed
 
-__all__ = ["Policy", "open_sealed"]
+__all__ = ["Policy", "open_original", "open_sealed"]

@@ -20,6 +20,7 @@ from ingest.privacy.sealing import (
     seal,
     seal_bytes,
 )
+from tocsin.deadletters import SEALED
 from tocsin.errors import BadInput, ConfigError
 from tocsin.log.base import MAX_RECORD
 from tocsin.subjects import subject_name
@@ -39,9 +40,6 @@ MAX_SOURCES = 4_096
 
 #: Longest text that names a subject or is hashed, characters.
 MAX_VALUE = 4_096
-
-#: In front of sealed bytes in the place of a raw record.
-SEALED = b"\x00tocsin-sealed\x001\x00"
 
 _DEFAULT_TENANT = "default"
 
@@ -146,16 +144,7 @@ class Policy:
 
         Raises BadInput `sealed` if the key was erased or the bytes were altered.
         """
-        if not data.startswith(SEALED):
-            return data
-        id, _, body = data.removeprefix(SEALED).partition(b"\x00")
-        key = self._keys.by_id(id.decode("ascii", "replace")) if self._keys and body else None
-        if key is None:
-            raise BadInput("sealed", "the key that these bytes were sealed with is gone")
-        try:
-            return open_bytes(key.secret, _door(source), body)
-        except ValueError as error:
-            raise BadInput("sealed", f"{error}") from None
+        return open_original(data, source, self._keys) if data.startswith(SEALED) else data
 
     def _has_rules(self, source: str) -> bool:
         plan = self._plan(source)
@@ -263,6 +252,18 @@ class _Work:
         if Scrubber(needles).text(self._event) != self._event:
             made = mac(self._policy._secret, "event-id", self._event.encode("utf-8", "replace"))
             self._document["event"]["id"] = made[:16].hex()
+
+
+def open_original(data: bytes, source: str, keys: Keys | None) -> bytes:
+    """The bytes of a dead letter that was sealed; raises BadInput `sealed` where they are lost."""
+    id, _, body = data.removeprefix(SEALED).partition(b"\x00")
+    key = keys.by_id(id.decode("ascii", "replace")) if keys is not None and body else None
+    if key is None:
+        raise BadInput("sealed", "the key that these bytes were sealed with is gone")
+    try:
+        return open_bytes(key.secret, _door(source), body)
+    except ValueError as error:
+        raise BadInput("sealed", f"{error}") from None
 
 
 def _event_id(document: Document) -> str:

@@ -23,10 +23,10 @@ from tocsin.cli.control import FILE
 from tocsin.cli.operations import Operations, Replay, again
 from tocsin.clock import ManualClock, SystemClock
 from tocsin.contracts import DeadLetter, Effect, Topics
-from tocsin.deadletters import MAX_PART, dead_letters
+from tocsin.deadletters import MAX_PART, dead_letters, group_id
 from tocsin.errors import StoreUnavailable
 from tocsin.index.sqlite import SqliteStore
-from tocsin.log.base import Outgoing, Record, Topic
+from tocsin.log.base import MAX_RECORD, Outgoing, Record, Topic
 from tocsin.log.sqlite import SqliteLog
 
 if TYPE_CHECKING:
@@ -230,6 +230,31 @@ class TestLetters:
         assert "no dead letter has the id" in ran.err
         assert "\x1b" not in ran.err
 
+    def test_groups_by_cause(self, made: Made, tocsin: Callable[..., Ran]) -> None:
+        asyncio.run(_letter(made.directory, b"job 17 of 203.0.113.7 failed"))
+        asyncio.run(_letter(made.directory, b"job 18 of 203.0.113.9 failed", 99_998))
+        ran = tocsin("dead-letters", "list", "--groups", "-c", made.config, "--json")
+        largest, *others = ran.rows()
+        assert (largest["count"], largest["template"]) == (2, "job <n> of <ip> failed")
+        assert (largest["code"], largest["attempts"]) == ("timezone_unknown", 1)
+        assert {row["template"] for row in others} == {'{"cut": "*"', "<binary>"}
+        table = tocsin("dead-letters", "list", "--groups", "-c", made.config).out
+        assert largest["group"] in table
+        assert "<binary>" in table
+        ran = tocsin("dead-letters", "replay", "--group", largest["group"], "-c", made.config)
+        assert ran.out.strip() == "replayed 2 of normalize (timezone_unknown)"
+
+    def test_one_that_is_not_in_the_store_is_found_in_the_log(
+        self, made: Made, tocsin: Callable[..., Ran]
+    ) -> None:
+        asyncio.run(_letter(made.directory, b"a line of last minute"))
+        letters = [DeadLetter.decode(r.value) for r in in_log(made.directory, Topics.DEAD_LETTERS)]
+        (letter,) = [each for each in letters if each.original == b"a line of last minute"]
+        for id in (letter.id, letter.id[:10]):
+            shown = tocsin("dead-letters", "show", id, "-c", made.config)
+            assert shown.code == 0
+            assert "a line of last minute" in shown.out
+
     def test_dry_run_says_and_does_nothing(self, made: Made, tocsin: Callable[..., Ran]) -> None:
         before = len(in_log(made.directory, Topics.RAW))
         ran = tocsin("dead-letters", "replay", "--dry-run", "-c", made.config)
@@ -271,11 +296,16 @@ class TestLetters:
         assert (ran.code, ran.out.strip()) == (0, "no dead letter matches")
 
 
-async def _letter(directory: Path, value: bytes) -> None:
+GROUP = group_id(
+    DeadLetter(id="x", stage="a", code="x", reason="", origin="raw/0/0", original=b"7", at=1)
+)
+
+
+async def _letter(directory: Path, value: bytes, offset: int = 99_999) -> None:
     """A dead letter of a line that can be read now."""
     log = SqliteLog(directory / "data" / "log.sqlite", clock=SystemClock())
     await log.start()
-    record = Record(Topics.RAW, 0, 99_999, b"web-01", value, (("source", b"web-01"),), 1)
+    record = Record(Topics.RAW, 0, offset, b"web-01", value, (("source", b"web-01"),), 1)
     now = SystemClock().now()
     await log.append(dead_letters("normalize", record, "timezone_unknown", "no such zone", now))
     await log.close()
@@ -343,10 +373,48 @@ class TestReplay:
         assert found == []
         assert told["left"] == {"never were a record of the log": 1, "are unreadable": 1}
 
+    async def test_of_a_record_tried_again_only_the_newest_letter(
+        self, records_of: Callable[..., Any]
+    ) -> None:
+        """It failed, was replayed, and failed again: one record, whatever its letters."""
+        (first,) = dead_letters("normalize", Record(Topics.RAW, 0, 1, b"k", b"line"), "x", "y", 1)
+        once = again(DeadLetter.decode(first.value))
+        tried = Record(Topics.RAW, 0, 9, once.key, once.value, once.headers, once.timestamp)
+        (second,) = dead_letters("normalize", tried, "x", "y", 2)
+        told, found = await records_of(Replay(), first, second, first)
+        (record,) = found
+        assert dict(record.headers)["attempts"] == b"2"
+        assert dict(record.headers)["origin-id"] == DeadLetter.decode(first.value).id.encode()
+        assert told["replayed"] == [{"stage": "normalize", "code": "x", "count": 1}]
+
+    async def test_a_line_read_twice_is_replayed_once(self, records_of: Callable[..., Any]) -> None:
+        headers = (("origin-id", b"a" * 32),)
+        twice = [
+            letter
+            for n in (1, 2)
+            for letter in dead_letters(
+                "normalize", Record(Topics.RAW, 0, n, b"k", b"line", headers), "x", "y", 1
+            )
+        ]
+        _, found = await records_of(Replay(), *twice)
+        assert len(found) == 1
+
+    async def test_one_too_large_for_a_record_does_not_stop_the_others(
+        self, records_of: Callable[..., Any]
+    ) -> None:
+        large = Record(Topics.RAW, 0, 1, b"k", bytes(MAX_RECORD + 1))
+        small = Record(Topics.RAW, 0, 2, b"k", b"small")
+        letters = [o for r in (large, small) for o in dead_letters("normalize", r, "x", "y", 1)]
+        told, found = await records_of(Replay(), *letters)
+        assert [record.value for record in found] == [b"small"]
+        assert told["left"] == {"are larger than a record may be": 1}
+
     @pytest.mark.parametrize(
         ("asked", "expected"),
         [
             (Replay(), [b"0", b"1", b"2"]),
+            (Replay(group=GROUP), [b"0"]),
+            (Replay(group="no such group"), []),
             (Replay(code="x"), [b"0", b"2"]),
             (Replay(stage="a"), [b"0", b"1"]),
             (Replay(stage="b", code="y"), []),

@@ -37,6 +37,8 @@ COMMANDS = {
     "runs": ("tocsin.cli.lists", "runs"),
     "leases": ("tocsin.cli.lists", "leases"),
     "dead-letters": ("tocsin.cli.letters", "dead_letters"),
+    "indicators": ("tocsin.cli.indicators", "indicators"),
+    "privacy": ("tocsin.cli.privacy", "privacy"),
     "audit": ("tocsin.cli.lists", "audit"),
     "kibana": ("tocsin.cli.setup", "kibana"),
     "config": ("tocsin.cli.settings", "config"),

@@ -19,10 +19,10 @@ from responders.catalog import known_actions
 from tocsin.cli.topics import values
 from tocsin.console.control import Asked, Operation
 from tocsin.contracts import DeadLetter, LeaseState, Topics
-from tocsin.deadletters import joined
+from tocsin.deadletters import group_id, joined, lineage, template
 from tocsin.errors import ConfigError, StoreError
 from tocsin.index.store import LEASES
-from tocsin.log.base import Outgoing
+from tocsin.log.base import MAX_RECORD, Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -43,6 +43,10 @@ NAMED = 10
 Name = Annotated[str, Field(max_length=200)]
 
 RELEASE, REPLAY = "leases/release", "dead-letters/replay"
+GROUPS, FIND = "dead-letters/groups", "dead-letters/find"
+
+#: Groups of dead letters that are told, and letters that an id may begin alike.
+MAX_GROUPS, MAX_FOUND = 1_000, 5
 
 
 class Release(Asked):
@@ -54,13 +58,13 @@ class Release(Asked):
     unlisted: bool = False
 
 
-class Replay(Asked):
-    """Give the dead letters that match to their stages again; empty matches all."""
+class Letters(Asked):
+    """The dead letters that match; empty matches all."""
 
     code: Name = ""
     stage: Name = ""
     id: Name = ""
-    dry_run: bool = False
+    group: Name = ""
 
     def wants(self, letter: DeadLetter) -> bool:
         """Whether the letter matches; the beginning of an id is enough."""
@@ -68,7 +72,14 @@ class Replay(Asked):
             self.code in ("", letter.code)
             and self.stage in ("", letter.stage)
             and letter.id.startswith(self.id)
+            and (not self.group or group_id(letter).startswith(self.group))
         )
+
+
+class Replay(Letters):
+    """Give the dead letters that match to their stages again."""
+
+    dry_run: bool = False
 
 
 class Operations:
@@ -81,7 +92,12 @@ class Operations:
 
     def table(self) -> Mapping[str, Operation[Any]]:
         """The operations by their path on the console."""
-        return {RELEASE: Operation(Release, self.release), REPLAY: Operation(Replay, self.replay)}
+        return {
+            RELEASE: Operation(Release, self.release),
+            REPLAY: Operation(Replay, self.replay),
+            GROUPS: Operation(Letters, self.groups),
+            FIND: Operation(Letters, self.find),
+        }
 
     async def release(self, asked: Release) -> dict[str, Any]:
         """Append the release; raises ConfigError for a lease that is not there.
@@ -124,7 +140,10 @@ class Operations:
         )
 
     async def replay(self, asked: Replay) -> dict[str, Any]:
-        """Append the originals again; a letter replayed twice keeps its identity."""
+        """Append the originals again; a letter replayed twice keeps its identity.
+
+        Of a record that was tried before, only the newest letter counts.
+        """
         topics = set(Topics.ALL)
         done: Counter[tuple[str, str]] = Counter()
         left: Counter[str] = Counter()
@@ -132,6 +151,9 @@ class Operations:
         async for letter in self._letters(asked, left):
             if letter.origin.split("/", 1)[0] not in topics:
                 left["never were a record of the log"] += 1
+                continue
+            if len(letter.original) > MAX_RECORD:
+                left["are larger than a record may be"] += 1
                 continue
             done[letter.stage, letter.code] += 1
             batch.append(again(letter))
@@ -147,13 +169,65 @@ class Operations:
             "left": dict(left),
         }
 
+    async def groups(self, asked: Letters) -> dict[str, Any]:
+        """Matching letters by stage, code and template, the largest groups first."""
+        left: Counter[str] = Counter()
+        found: dict[str, dict[str, Any]] = {}
+        async for letter in self._letters(asked, left):
+            group = found.setdefault(
+                group_id(letter),
+                {
+                    "group": group_id(letter),
+                    "stage": letter.stage,
+                    "code": letter.code,
+                    "template": template(letter.original),
+                    "count": 0,
+                    "attempts": 0,
+                    "first": letter.at,
+                    "last": letter.at,
+                    "parsers": [],
+                },
+            )
+            group["count"] += 1
+            group["attempts"] = max(group["attempts"], letter.attempts)
+            group["first"] = min(group["first"], letter.at)
+            if letter.at >= group["last"]:
+                group |= {"last": letter.at, "example": letter.id, "reason": letter.reason}
+            if letter.parser and letter.parser not in group["parsers"]:
+                group["parsers"].append(letter.parser)
+        rows = sorted(found.values(), key=lambda group: (-group["count"], group["group"]))
+        return {"groups": rows[:MAX_GROUPS], "left": dict(left)}
+
+    async def find(self, asked: Letters) -> dict[str, Any]:
+        """Matching letters, whole, the last MAX_FOUND in the log."""
+        left: Counter[str] = Counter()
+        found: list[dict[str, Any]] = []
+        async for letter in self._letters(asked, left):
+            found.append(letter.model_dump(mode="json", exclude_none=True))
+            del found[:-MAX_FOUND]
+        return {"letters": found}
+
     async def _append(self, batch: list[Outgoing], dry_run: bool) -> None:
         if batch and not dry_run:
             await self._log.append(batch)
         batch.clear()
 
-    async def _letters(self, asked: Replay, left: Counter[str]) -> AsyncIterator[DeadLetter]:
-        """Matching letters, each once and whole; what cannot be is counted in `left`."""
+    async def _newest(self) -> dict[str, tuple[int, str]]:
+        """Of each record in the topic the number of its last attempt, and that letter's origin."""
+        newest: dict[str, tuple[int, str]] = {}
+        async for value in values(self._log, Topics.DEAD_LETTERS):
+            try:
+                letter = DeadLetter.decode(value)
+            except ValueError:
+                continue  # counted when the letters are read
+            known = newest.get(key := lineage(letter))
+            if known is None or letter.attempts >= known[0]:
+                newest[key] = (letter.attempts, letter.origin)
+        return newest
+
+    async def _letters(self, asked: Letters, left: Counter[str]) -> AsyncIterator[DeadLetter]:
+        """The newest letter of each record that matches, whole; what cannot be is in `left`."""
+        newest = await self._newest()
         seen: set[str] = set()
         pending: dict[tuple[str, str], dict[int, DeadLetter]] = {}
         size = 0
@@ -166,6 +240,8 @@ class Operations:
             if letter.id in seen:
                 continue
             seen.add(letter.id)
+            if letter.origin != newest.get(lineage(letter), (0, letter.origin))[1]:
+                continue
             if letter.parts == 1:
                 if asked.wants(letter):
                     yield letter

@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from ingest.privacy import Policy, open_sealed
-from ingest.privacy.policy import SEALED
 from tests.ingest.privacy.keys import MemoryKeys
+from tocsin.deadletters import SEALED
 from tocsin.enrichment_config import PrivacySettings
 from tocsin.errors import BadInput, ConfigError
 from tocsin.log.base import MAX_RECORD
