@@ -31,6 +31,8 @@ _OPAQUE = re.compile(
 )
 
 
+#: Windows' codes for texts, digests, and punctuation.
+_NO_USER = re.compile(r"%%\d{1,8}|[0-9a-f]{32,128}|\W{1,8}", re.ASCII)
 _COMMON_NAME = re.compile(r"(?:cn|uid)=([^,=]{1,128}),", re.ASCII | re.IGNORECASE)
 
 
@@ -43,11 +45,17 @@ def _users(found: Candidates) -> None:
         users: list[Candidate] = []
         for score, value in found.take(target):
             if not isinstance(value, str):
-                users.append((score, value))
+                if not isinstance(value, bool):
+                    users.append((score, value))
+            elif _NO_USER.fullmatch(value) is not None:
+                continue
             elif value.startswith("S-1-"):
                 found.offer(f"{target}.id", score - 10, value)
             elif (named := _COMMON_NAME.match(value)) is not None:
                 users.append((score, named[1]))
+            elif "@" in value and (ip := address(value.rpartition("@")[2])) is not None:
+                users.append((score, value.rpartition("@")[0]))
+                found.offer("source.ip", 40, ip)
             elif "=" not in value and address(value.strip(" .")) is None:
                 users.append((score, value))
         if users:
@@ -268,22 +276,15 @@ def _concluded(found: Candidates) -> None:
 #: What identifies one event, and no kind of events.
 _OPAQUE_CODE = re.compile(r"\{?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?", re.ASCII)
 
-#: Longest word for a kind of event, characters.
-MAX_KIND = 64
-
 #: A number that is called an id names a kind of event if it is smaller; else the event itself.
 MAX_CODE = 10_000_000
 
 
 def _codes(found: Candidates) -> None:
-    """What kind of event it is stands in for the code of one."""
+    """A number for the kind of event is its code; what identifies one event is not."""
     for score, value in found.take("~etype"):
         if isinstance(value, int) or (isinstance(value, str) and value.isdigit()):
             found.offer("event.code", score // 2 + 30, value)
-        elif isinstance(value, str) and _OPAQUE_CODE.fullmatch(value):
-            continue
-        elif isinstance(value, str) and len(value) <= MAX_KIND:
-            found.offer("event.code", score // 2, value)
     codes = [
         one
         for one in found.take("event.code")
@@ -327,21 +328,6 @@ def _mail(found: Candidates) -> None:
     if convert.email(sender[0][1]) and convert.email(recipient[0][1]):
         found.offer("email.from.address", 60, sender[0][1])
         found.offer("email.to.address", 60, recipient[0][1])
-
-
-def _hosts(found: Candidates) -> None:
-    """A host's full name, where its short one is the best known."""
-    best = found.best("host.name")
-    if not isinstance(best, str) or "." in best:
-        return
-    for _, value in found.by_target["host.name"]:
-        if isinstance(value, str) and value.lower().startswith(f"{best.lower()}."):
-            found.offer("host.name", FULL, value)
-            return
-
-
-#: What a full name is worth: more than any short one.
-FULL = 120
 
 
 def _domains(found: Candidates) -> None:
@@ -401,7 +387,6 @@ DECISIONS: tuple[Callable[[Candidates], None], ...] = (
     _concluded,
     _codes,
     _devices,
-    _hosts,
     _domains,
     _mail,
     _clouds,

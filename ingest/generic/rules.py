@@ -101,7 +101,7 @@ user.full_name       70 fullname : user|actor ! target
 user.full_name       70 displayname : user|actor ! target|group|app|role|device|host|service
 user                 60 externalid : user|actor ! target
 user                 78 alternateid : user|actor ! target
-user.target          76 alternateid : target
+user.target          76 alternateid : target user
 user                 64 logname
 user                 56 owner : device|host|account|mail|file ! id|type
 source.user+user     84 name : src user ! process|file|domain|group

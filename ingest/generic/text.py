@@ -91,7 +91,7 @@ _FOR = re.compile(
 )
 _DN = re.compile(r"\b(?:uid|UID|cn|CN)=([^,\s\"]{1,128}),", re.ASCII)
 _NOT_USERS = spelled(
-    "is was not has had have from for logged authentication authenticated login logout log in "
+    "is was no not has had have from for logged authentication authenticated login logout log in "
     "out to at on by with and or the a an failed failure succeeded success invalid unknown "
     "name names id ids does did do can cannot could may session sessions account accounts "
     "password agent group access accepted rejected denied created deleted removed added "
@@ -203,6 +203,8 @@ def _pairs(text: str, found: Candidates, resolver: Resolver, ceiling: int) -> se
             if target == "~time" or target.startswith("~etype"):
                 continue
             if mark != "=" and not _plain(target, value):
+                continue
+            if "user" in target and value.lower() in _NOT_USERS:
                 continue
             found.offer(target, min(score - 15, ceiling + 12), value)
             filled.add(target)

@@ -211,7 +211,7 @@ client.userAgent.rawUserAgent user_agent
 outcome.result ~outcome
 eventType ~action
 debugContext.debugData.requestUri url
-target.alternateId user.target
+target.#user.alternateId user.target
 # o365
 UserId user.id
 ClientIP source.ip

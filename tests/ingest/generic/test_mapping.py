@@ -154,7 +154,7 @@ JSON: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"host": {"name": "pc7"}, "process": {"pid": 7}}, {"host.name": "pc7", "process.pid": 7}),
     ({"dvcIps": "192.0.2.1, 192.0.2.2"}, {"related.ip": ["192.0.2.1", "192.0.2.2"]}),
     ({"userId": "ann@example.com"}, {"user.name": "ann", "user.email": "ann@example.com"}),
-    ({"hostname": "pc7", "computerFqdn": "pc7.example.com"}, {"host.name": "pc7.example.com"}),
+    ({"eventType": 4720}, {"event.code": "4720"}),
 ]
 
 
