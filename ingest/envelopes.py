@@ -50,15 +50,13 @@ def unwrap(
 
 
 def _header(record: dict[str, Any], received: int, zone: str) -> Header:
-    header = Header()
-    for key in _TIMES:
-        if key in record and (found := read_time(record[key], received, zone)) is not None:
-            header.time = found
-            break
-    header.host = _text(record, _HOSTS)
-    header.program = _text(record, _PROGRAMS)
-    header.pid = _text(record, _PIDS)
-    return header
+    times = (read_time(record[key], received, zone) for key in _TIMES if key in record)
+    return Header(
+        next((found for found in times if found is not None), None),
+        _text(record, _HOSTS),
+        _text(record, _PROGRAMS),
+        _text(record, _PIDS),
+    )
 
 
 def _text(record: dict[str, Any], keys: tuple[str, ...]) -> str | None:

@@ -1,32 +1,27 @@
-"""The header of syslog lines: RFC 5424, and RFC 3164 as it is really written.
+"""Syslog headers: RFC 5424, RFC 3164 as it is really written, and what is left of either.
 
 Understood: an optional `<PRI>`; the times `May  1 10:00:00`, `May 1 2024 10:00:00` and RFC 3339
 (rsyslog's file format); a missing host; `program[pid]:` and `program:`; `message repeated n
 times: […]`, which is read as the message it repeats (`tocsin.repeated` says how often).
-What the programs say is the mappings' business.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING
 
-from ingest.mapping.line import Header
+from ingest.mapping.line import PRIORITY_MAX, Header
 from ingest.times import iso8601, rfc3164
 
-FACILITIES = (
-    *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "clock"),
-    *("authpriv", "ftp", "ntp", "audit", "alert", "cron"),
-    *(f"local{number}" for number in range(8)),
-)
-SEVERITIES = (
-    *("emergency", "alert", "critical", "error"),
-    *("warning", "notice", "informational", "debug"),
-)
+if TYPE_CHECKING:
+    from ingest.times import Instant
 
-#: PRI is facility * 8 + severity (RFC 5424, 6.2.1).
-_PRI_MAX = 191
-
+#: What most lines look like; everything else is read more slowly, with the same result.
+_COMMON = re.compile(
+    r"([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) ([^\s:\[\]]\S*) ([^\s:\[\]]{1,255})"
+    r"(?:\[([^\]\s]{1,64})\])?: (?!message repeated )",
+    re.ASCII,
+)
 _PRI = re.compile(r"<(\d{1,3})>", re.ASCII)
 _RFC5424 = re.compile(
     r"1 (\S{1,64}) (\S{1,255}) (\S{1,255}) (\S{1,128}) (\S{1,64}) "
@@ -54,109 +49,98 @@ _SD_ELEMENT = re.compile(
 _SD_PARAM = re.compile(r' ([^ =\]"]{1,255})="((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _SD_ESCAPE = re.compile(r'\\(["\\\]])')
 
+_new_header = Header._make
+
 
 def header(text: str, received: int, zone: str) -> tuple[Header, str] | None:
     """The header of a syslog line and its message; None if it is no syslog.
 
     A date that does not exist leaves `time` None and sets `unreadable`.
     """
+    match = _COMMON.match(text)
+    if match is not None:
+        stamp, host, program, pid = match.groups()
+        try:
+            at = rfc3164(stamp, received, zone)
+        except ValueError:
+            return _rest(text, received, zone)
+        head = (at, host, program, pid, None, None, None, None, None, False)
+        return _new_header(head), text[match.end() :]
+    return _rest(text, received, zone)
+
+
+def _rest(text: str, received: int, zone: str) -> tuple[Header, str] | None:
     pri: int | None = None
     if text[0] == "<":
         match = _PRI.match(text)
         if match is None:
             return None
         pri = int(match[1])
-        if pri > _PRI_MAX:
+        if pri > PRIORITY_MAX:
             return None
         text = text[match.end() :]
         if text.startswith("1 ") and (match := _RFC5424.fullmatch(text)) is not None:
             return _rfc5424(match, pri, received, zone)
     match = _RFC3164.fullmatch(text)
     if match is None:
-        return None if pri is None else _bare(text, pri, received)
+        return None if pri is None else _bare(text, pri)
     stamp, rest = match.groups()
-    head = Header(priority=pri)
-    _stamp(head, stamp, received, zone)
+    at = _instant(stamp, received, zone)
     match = _TAGGED.fullmatch(rest)
     if match is not None:
-        head.host, head.program, head.pid, message = match.groups()
-        return head, _unrepeated(head, message or "")
-    match = _HOST.fullmatch(rest)
-    if match is None:
-        return head, rest
-    head.host = match[1]
-    return head, match[2]
+        host, program, pid, message = match.groups()
+        message, own = _unrepeated(message or "")
+        return Header(at, host, program, pid, pri, own=own, unreadable=at is None), message
+    host, message = None, rest
+    if (match := _HOST.fullmatch(rest)) is not None:
+        host, message = match.groups()
+    return Header(at, host, priority=pri, unreadable=at is None), message
 
 
-def _stamp(head: Header, stamp: str, received: int, zone: str) -> None:
+def _instant(stamp: str, received: int, zone: str) -> Instant | None:
     try:
-        if stamp[0].isdigit():
-            head.time = iso8601(stamp, zone)
-        else:
-            head.time = rfc3164(stamp, received, zone)
+        return iso8601(stamp, zone) if stamp[0].isdigit() else rfc3164(stamp, received, zone)
     except ValueError:
-        head.unreadable = True
+        return None
 
 
-def _unrepeated(head: Header, message: str) -> str:
-    """The message that `message repeated n times: […]` repeats."""
+def _unrepeated(message: str) -> tuple[str, dict[str, int] | None]:
+    """The message that `message repeated n times: […]` repeats, and how often."""
     if message.startswith("message repeated "):
         match = _REPEATED.fullmatch(message)
         if match is not None:
-            head.own = {"repeated": int(match[1])}
-            return match[2]
-    return message
+            return match[2], {"repeated": int(match[1])}
+    return message, None
 
 
-def _bare(text: str, pri: int, received: int) -> tuple[Header, str]:
+def _bare(text: str, pri: int) -> tuple[Header, str]:
     """`<PRI>` and then something without a time: when it arrived is when it happened."""
-    head = Header(priority=pri)
     match = _TAGGED.fullmatch(text)
     if match is None or match["host"] is not None:
-        return head, text
-    head.program, head.pid = match["program"], match["pid"]
-    return head, _unrepeated(head, match["message"] or "")
+        return Header(priority=pri), text
+    message, own = _unrepeated(match["message"] or "")
+    head = Header(None, None, match["program"], match["pid"], pri, own=own)
+    return head, message
 
 
 def _rfc5424(match: re.Match[str], pri: int, received: int, zone: str) -> tuple[Header, str]:
-    stamp, host, program, procid, msgid, structured, message = match.groups()
+    stamp, host, program, pid, msgid, structured, message = match.groups()
+    at = None if stamp == "-" else _instant(stamp, received, zone)
+    message, own = _unrepeated((message or "").removeprefix("\ufeff"))
+    elements = None if structured == "-" else _structured(structured) or None
     head = Header(
-        host=_present(host),
-        program=_present(program),
-        pid=_present(procid),
-        priority=pri,
-        msgid=_present(msgid),
-        version="1",
+        at,
+        _present(host),
+        _present(program),
+        _present(pid),
+        pri,
+        _present(msgid),
+        elements,
+        "1",
+        own,
+        at is None and stamp != "-",
     )
-    if stamp != "-":
-        _stamp(head, stamp, received, zone)
-    if structured != "-" and (elements := _structured(structured)):
-        head.sd = elements
-    return head, _unrepeated(head, (message or "").removeprefix("\ufeff"))
-
-
-def described(head: Header) -> dict[str, Any]:
-    """`log.syslog` of a header, without host and program."""
-    described = _priority(head.priority)
-    if head.version is not None:
-        described["version"] = head.version
-    if head.msgid is not None:
-        described["msgid"] = head.msgid
-    if head.sd is not None:
-        described["structured_data"] = head.sd
-    return described
-
-
-def whole_header(head: Header) -> dict[str, Any]:
-    """`log.syslog` of a header, with host and program."""
-    made = described(head)
-    if head.host is not None:
-        made["hostname"] = head.host
-    if head.program is not None:
-        made["appname"] = head.program
-        if head.pid is not None:
-            made["procid"] = head.pid
-    return made
+    return head, message
 
 
 def tagged(text: str) -> tuple[Header, str] | None:
@@ -164,8 +148,8 @@ def tagged(text: str) -> tuple[Header, str] | None:
     match = _BARE_TAG.match(text)
     if match is None:
         return None
-    head = Header(program=match[1], pid=match[2])
-    return head, _unrepeated(head, text[match.end() :])
+    message, own = _unrepeated(text[match.end() :])
+    return Header(None, None, match[1], match[2], own=own), message
 
 
 def _present(value: str) -> str | None:
@@ -178,15 +162,4 @@ def _structured(text: str) -> dict[str, dict[str, str]]:
             param[1]: _SD_ESCAPE.sub(r"\1", param[2]) for param in _SD_PARAM.finditer(element[2])
         }
         for element in _SD_ELEMENT.finditer(text)
-    }
-
-
-def _priority(pri: int | None) -> dict[str, Any]:
-    if pri is None:
-        return {}
-    facility, severity = divmod(pri, 8)
-    return {
-        "priority": pri,
-        "facility": {"code": facility, "name": FACILITIES[facility]},
-        "severity": {"code": severity, "name": SEVERITIES[severity]},
     }

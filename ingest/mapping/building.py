@@ -17,6 +17,7 @@ from ingest.mapping.patterns import compile_match, compile_regex, kind_of
 from ingest.mapping.program import (
     Assign,
     Branch,
+    Check,
     Constant,
     Entry,
     Every,
@@ -25,6 +26,7 @@ from ingest.mapping.program import (
     Look,
     Match,
     Member,
+    Not,
     Pipe,
     Program,
     Set,
@@ -32,7 +34,7 @@ from ingest.mapping.program import (
     Spread,
     Step,
 )
-from ingest.mapping.regexes import bounded
+from ingest.mapping.regexes import always_captured, bounded
 from ingest.mapping.targets import ANY, OBJECTS, RESERVED, ROOTS, Target, target
 from ingest.mapping.values import absent, words
 
@@ -276,6 +278,7 @@ class _Builder:
             condition,
             self._line(at),
             text[:120],
+            always_captured(made.regex.pattern.pattern),
         )
 
     def _capture_kinds(self, text: str) -> dict[str, str]:
@@ -418,11 +421,12 @@ class _Builder:
 
     def _entry(self, model: Recognize, at: KeyPath) -> Entry:
         conditions: list[Condition] = []
-        for kind, names in (("exists", model.keys), ("missing", model.absent)):
+        for key, names in (("keys", model.keys), ("absent", model.absent)):
             for number, name in enumerate(names):
-                where = (*at, "keys" if kind == "exists" else "absent", number)
-                wanted = {name: {"exists": kind == "exists"}}
-                conditions.extend(self.conditions.parts(wanted, where))
+                path = self.path(name, (*at, key, number))
+                if path is not None:
+                    check = Check(path, "there", True)
+                    conditions.append(check if key == "keys" else Not(check))
         if model.values:
             conditions.extend(self.conditions.parts(model.values, (*at, "values")))
         regex = None
@@ -447,7 +451,6 @@ class _Builder:
         return Entry(
             format=model.format,
             condition=self.conditions.all_of(conditions),
-            keys=tuple(_top(name) for name in model.keys),
             vendors=tuple(name.casefold() for name in vendor),
             products=tuple(name.casefold() for name in product),
             programs=tuple(name.casefold() for name in model.programs),
@@ -473,16 +476,6 @@ class _Builder:
             self.source.complain(at, f"say which {model.format}: keys or values")
         if model.format in ("cef", "leef") and not model.vendor:
             self.source.complain(at, f"{model.format} needs `vendor`")
-
-
-def _top(name: str) -> str:
-    """The first key of a path, "" where it has none."""
-    try:
-        path = paths.parse(name)
-    except ValueError:
-        return ""
-    first = path.steps[0] if path.steps and not path.header else ""
-    return first if isinstance(first, str) else ""
 
 
 _BASES = ("from_", "all", "value", "template", "find")

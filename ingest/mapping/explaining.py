@@ -7,33 +7,32 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from ingest.mapping.library import Mapped
     from ingest.mapping.line import Line
-    from ingest.normalize import Normalizer
+    from ingest.mapping.plain import Ran
+    from ingest.mapping.program import Program
 
 
 class Explained:
-    """Watches a normalizer; `of` tells about the event it made last."""
+    """Watches the mappings of a library; `of` tells about the event that was made last."""
 
-    def __init__(self, normalizer: Normalizer) -> None:
-        normalizer.watch = self._watch
-        self._last: list[tuple[Line, Mapped]] = []
+    def __init__(self) -> None:
+        self._last: list[tuple[Line, Program, Ran]] = []
 
-    def _watch(self, line: Line, mapped: Mapped) -> None:
-        self._last.append((line, mapped))
+    def watch(self, line: Line, program: Program, ran: Ran) -> None:
+        """Be told that a mapping ran."""
+        self._last.append((line, program, ran))
 
     def of(self, document: Any) -> str:
         """What happened to the last raw record, as text."""
         seen, self._last = self._last, []
         lines = []
-        for line, mapped in seen[-1:]:
-            program = mapped.program
+        for line, program, ran in seen[-1:]:
             lines.append(f"format   {line.format}")
             lines.append(f"mapping  {program.id} version {program.version} ({program.file})")
-            if line.header is not None:
+            if line.header:
                 lines.append(f"header   host={line.header.host} program={line.header.program}")
             lines.append(f"fields   {', '.join(list(line.fields)[:40])}")
-            for path, (number, reason) in sorted(mapped.ran.why.items()):
+            for path, (number, reason) in sorted(ran.why.items()):
                 lines.append(f"  {path:32} line {number}: {reason}")
         if not seen:
             parser = document.get("tocsin", {}).get("parser", {}).get("name", "none")

@@ -60,8 +60,7 @@ def parse(text: str) -> Path:
         if match is None:
             raise ValueError(f"'{text}' is no path: names, dots, [0], [] and quotes for odd names")
         steps.append(match[1] or match[2])
-        for index in _INDEX.findall(match[3]):
-            steps.append(int(index) if index else None)
+        steps.extend(int(index) if index else None for index in _INDEX.findall(match[3]))
         at = match.end()
         if at == len(text):
             return Path(tuple(steps), header)

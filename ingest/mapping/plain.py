@@ -5,17 +5,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ingest.formats import kv
-from ingest.mapping import convert, paths
+from ingest.mapping import paths, shipped
 from ingest.mapping.casts import cast
 from ingest.mapping.companions import complete
 from ingest.mapping.conditions import compare
 from ingest.mapping.convert import decode_json
 from ingest.mapping.converters import CONVERTERS
-from ingest.mapping.line import nested
+from ingest.mapping.line import (
+    NO_HEADER,
+    add_syslog,
+    nested,
+    process_id,
+    program_name,
+    syslog_of,
+)
 from ingest.mapping.program import (
     Assign,
     Branch,
@@ -36,9 +44,13 @@ from ingest.mapping.program import (
 from ingest.mapping.targets import DATE
 from ingest.mapping.values import absent, words
 from ingest.times import formatted_time, read_time, rfc3339
+from tocsin.contracts import ECS_VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ingest.mapping.line import Line
+    from ingest.mapping.origin import Origin
     from ingest.mapping.paths import Path
     from ingest.mapping.program import Block, Condition, Expression, Program, Shape, Step
     from ingest.mapping.targets import Target
@@ -57,29 +69,43 @@ class Ran:
     #: The provider's own id, None where the mapping trusts none.
     identity: str | None = None
 
-    def document(self, program: Program, line: Line) -> Document:
-        """The nested document, the source's own fields below the program's root."""
-        return nested(self.out, program.root if program.keep else None, line)
-
 
 def run(program: Program, line: Line) -> Ran:
     """Run a program on a line; the line's fields may be changed by `decode`."""
-    _decode(program, line)
+    decode(line.fields, program.decode)
     runner = _Runner(line)
-    runner.block(program.block)
-    made = Ran(runner.out, runner.fits or not runner.tried, runner.why)
+    tried = fits = False
+    for statement in program.block:
+        runner.fits = False
+        runner.block((statement,))
+        if isinstance(statement, Match):
+            tried, fits = True, fits or runner.fits
+    made = Ran(runner.out, fits or not tried, runner.why)
     settle(program, line, made.out, unreadable=runner.unreadable)
     complete(made.out)
+    if line.format == "windows" and (said := line.fields.get("ecs")):
+        shipped.add(made.out, said)
     if program.identity is not None:
-        found = runner.value(program.identity)
-        made.identity = words(found) if isinstance(found, (str, int)) else None
+        made.identity = identity_text(runner.value(program.identity))
     return made
 
 
-def _decode(program: Program, line: Line) -> None:
-    for path, how in program.decode:
+def identity_text(value: Any) -> str | None:
+    """A provider's id of an event as text, None where it is none that can be trusted."""
+    if not isinstance(value, (str, int)) or isinstance(value, bool):
+        return None
+    text = str(value)
+    return text if _SANE_ID.fullmatch(text) is not None else None
+
+
+_SANE_ID = re.compile(r"[\x21-\x7e]{1,256}", re.ASCII)
+
+
+def decode(fields: dict[str, Any], places: tuple[tuple[Path, str], ...]) -> None:
+    """Read texts within `fields` that are JSON or pairs, in place."""
+    for path, how in places:
         *parents, last = path.steps
-        owner = paths.look(line.fields, tuple(parents)) if parents else line.fields
+        owner = paths.look(fields, tuple(parents)) if parents else fields
         if not isinstance(owner, dict) or not isinstance(last, str):
             continue
         text = owner.get(last)
@@ -93,26 +119,22 @@ def settle(program: Program, line: Line, out: dict[str, Any], *, unreadable: boo
     """Add to a flat document what every event has, and what its header says."""
     out.setdefault("event.kind", "event")
     out.setdefault("event.dataset", program.id)
-    header = line.header
+    header = line.header or NO_HEADER
     if "@timestamp" not in out:
-        if header is not None and header.time is not None:
-            out["@timestamp"] = header.time
-        else:
-            out["@timestamp"] = (line.received, rfc3339(line.received))
-        if unreadable or (header is not None and header.unreadable):
+        out["@timestamp"] = header.time or (line.received, rfc3339(line.received))
+        if unreadable or header.unreadable:
             out["tags"] = [*out.get("tags", ()), TIME_UNREADABLE]
-    if header is not None:
-        if header.host is not None and "host.name" not in out and "host.hostname" not in out:
-            out["host.name"] = header.host
-        if header.program is not None and line.format == "text":
+    if header.host is not None and "host.name" not in out and "host.hostname" not in out:
+        out["host.name"] = header.host
+    if line.format == "text":
+        out.setdefault("message", line.text)
+        if header.program is not None:
             if "process.name" not in out and "process.executable" not in out:
                 out["process.name"] = program_name(header.program)
             if header.pid is not None and "process.pid" not in out:
-                pid = convert.whole(header.pid)
-                if pid is not None and 0 <= pid <= MAX_PID:
+                pid = process_id(header.pid)
+                if pid is not None:
                     out["process.pid"] = pid
-    if line.format == "text":
-        out.setdefault("message", line.text)
 
 
 #: Longest text that `decode` reads, characters.
@@ -121,12 +143,36 @@ MAX_DECODED = 262_144
 #: The tag of an event whose time is the time of receipt because its own cannot be read.
 TIME_UNREADABLE = "time_unreadable"
 
-MAX_PID = 2**31 - 1
 
+def finish(
+    program: Program, ran: Ran, line: Line, origin: Origin, offset: int, id: str, original: str
+) -> tuple[Document, int]:
+    """The whole event of what a program made, and its time (ms).
 
-def program_name(program: str) -> str:
-    """The name of a program by its syslog tag, which may be a path."""
-    return program.rpartition("/")[2] or program
+    `id` is the identity of the line where it has one of its own, else "".
+    """
+    out = ran.out
+    at, out["@timestamp"] = out["@timestamp"]
+    document = nested(out, program.root if program.keep else None, line)
+    header = line.header or NO_HEADER
+    name, pid = out.get("process.name"), out.get("process.pid")
+    if (told := syslog_of(header, out.get("host.name"), name, pid)) is not None:
+        add_syslog(document, told)
+    event = document["event"]
+    if ran.identity is not None:
+        id = origin.provided(program.id, ran.identity)
+    event["id"] = id or origin.place(offset)
+    event["created"] = origin.created
+    event["original"] = original
+    document["ecs"] = {"version": ECS_VERSION}
+    document["tocsin"] = {
+        "origin": f"{origin.prefix}{offset}",
+        "source": origin.source,
+        "tenant": origin.tenant,
+        "parser": {"name": program.id, "version": program.version},
+        **(header.own or {}),
+    }
+    return document, at
 
 
 class _Runner:
@@ -135,7 +181,6 @@ class _Runner:
         self.out: dict[str, Any] = {}
         self.captures: dict[str, Any] = {}
         self.why: dict[str, tuple[int, str]] = {}
-        self.tried = False
         self.unreadable = False
         self.fits = False
 
@@ -184,7 +229,6 @@ class _Runner:
 
     def _match(self, statement: Match) -> None:
         text = self.value(statement.source)
-        self.tried = True
         if not isinstance(text, str):
             return
         for shape in statement.shapes:
@@ -212,12 +256,21 @@ class _Runner:
 
     def holds(self, condition: Condition) -> bool:
         if isinstance(condition, Check):
+            if condition.kind == "there":
+                return self._there(condition.path)
             return compare(condition, self.look(condition.path))
         if isinstance(condition, Every_):
             return all(self.holds(one) for one in condition.conditions)
         if isinstance(condition, Some):
             return any(self.holds(one) for one in condition.conditions)
         return not self.holds(condition.condition)
+
+    def _there(self, path: Path) -> bool:
+        """Whether a key is there, whatever its value."""
+        if path.header or not all(isinstance(step, str) for step in path.steps):
+            return self.look(path) is not None
+        owner = paths.look(self.line.fields, path.steps[:-1])
+        return isinstance(owner, dict) and path.steps[-1] in owner
 
     # Sources
 
@@ -240,40 +293,16 @@ class _Runner:
         if isinstance(source, First):
             return next((v for one in source.sources if (v := self.value(one)) is not None), None)
         if isinstance(source, Every):
-            return _together(self.value(one) for one in source.sources)
+            return together(self.value(one) for one in source.sources)
         if isinstance(source, Join):
             return self._join(source)
         if isinstance(source, Member):
-            return self._member(source)
+            return member(self.look(source.list), source)
         return self._pipe(source)
 
     def _join(self, source: Join) -> str | None:
-        written = ""
-        for part in source.parts:
-            if isinstance(part, str):
-                written += part
-                continue
-            value = self.value(part)
-            if value is None or isinstance(value, (dict, list)):
-                return None
-            written += words(value)
-        return written
-
-    def _member(self, source: Member) -> Any:
-        members = self.look(source.list)
-        if not isinstance(members, list):
-            return None
-        for member in members[: paths.MAX_MEMBERS]:
-            for path, wanted in source.where:
-                value = paths.look(member, path.steps)
-                if value is None or isinstance(value, (dict, list)):
-                    break
-                if words(value).casefold() != wanted:
-                    break
-            else:
-                found = paths.look(member, source.take.steps)
-                return None if absent(found) else found
-        return None
+        values = [self.value(part) for part in source.parts if not isinstance(part, str)]
+        return joined(source.parts, values)
 
     def _pipe(self, source: Pipe) -> Any:
         if source.when is not None and not self.holds(source.when):
@@ -288,13 +317,46 @@ class _Runner:
         return source.default if value is None else value
 
 
-def _together(values: Any) -> list[Any] | None:
+def together(values: Iterable[Any]) -> list[Any] | None:
+    """Present values and the members of lists among them, once each; None for none."""
     found: list[Any] = []
     for value in values:
         for item in value if isinstance(value, list) else (value,):
             if not absent(item) and item not in found:
                 found.append(item)
     return found or None
+
+
+def joined(parts: Iterable[Any], values: Iterable[Any]) -> str | None:
+    """Texts with values between them where `parts` has sources; None if one is nothing."""
+    written = ""
+    left = iter(values)
+    for part in parts:
+        if isinstance(part, str):
+            written += part
+            continue
+        value = next(left)
+        if absent(value) or isinstance(value, (dict, list)):
+            return None
+        written += words(value)
+    return written
+
+
+def member(members: Any, source: Member) -> Any:
+    """What is at `take` of the first of `members` that holds all of `where`."""
+    if not isinstance(members, list):
+        return None
+    for one in members[: paths.MAX_MEMBERS]:
+        for path, wanted in source.where:
+            value = paths.look(one, path.steps)
+            if value is None or isinstance(value, (dict, list)):
+                break
+            if words(value).casefold() != wanted:
+                break
+        else:
+            found = paths.look(one, source.take.steps)
+            return None if absent(found) else found
+    return None
 
 
 def apply(step: Step, value: Any, received: int, zone: str) -> Any:

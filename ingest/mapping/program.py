@@ -91,8 +91,8 @@ Expression = Look | Constant | First | Every | Join | Member | Pipe
 class Check:
     """A comparison of the value at a path.
 
-    `kind`: equal (casefolded texts), exists, starts, ends, contains (casefolded texts), regex
-    (patterns), gte, lte, gt, lt (numbers).
+    `kind`: equal (casefolded texts), exists, there (of any value), starts, ends, contains
+    (casefolded texts), regex (patterns), gte, lte, gt, lt (numbers).
     """
 
     path: Path
@@ -167,6 +167,8 @@ class Shape:
     when: Condition | None = None
     line: int = 0
     shown: str = ""
+    #: Numbers of the groups that take part in every match.
+    always: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,6 @@ class Entry:
 
     format: str
     condition: Condition | None
-    keys: tuple[str, ...] = ()
     vendors: tuple[str, ...] = ()
     products: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()

@@ -1,132 +1,265 @@
 """Which mapping knows a line: indexes over the `recognize` entries of all mappings.
 
-The outcome is a function of the line alone: among all entries that hold, the one of the most
-specific wins, then the one of the highest priority, then the first by id. Indexes only keep entries
-that cannot hold from being looked at.
+The outcome is a function of the line alone. Among the entries that hold, those that ask for most
+come first, then those of the highest priority, then the first by id; of entries for texts, those
+of the highest priority, then those that name the syslog program, then those that ask for most.
+Indexes only keep entries that cannot hold from being looked at; what they remember changes no
+result.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ingest.formats import csv
-from ingest.mapping.plain import _Runner
-from ingest.mapping.program import Match
+from ingest.mapping.compiler import compile_condition
+from ingest.mapping.program import Check, Every_, Match, Not
+from ingest.mapping.regexes import first_characters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from ingest.mapping.line import Line
-    from ingest.mapping.program import Block, Entry, Program, Shape
+    from ingest.mapping.line import Header
+    from ingest.mapping.origin import Origin
+    from ingest.mapping.program import Block, Condition, Entry, Program, Shape
 
-    Known = tuple["Entry", "Program"]
-
-#: Most shapes of JSON objects that are remembered.
+#: Most shapes of objects, and beginnings of texts, that are remembered.
 MAX_SHAPES = 8_192
+MAX_BEGINNINGS = 16_384
+
+#: How much of a text is its beginning, characters.
+HEAD = 3
 
 _PROGRAM_PARTS = re.compile(r"[/\[(]")
+
+#: The first character of texts that begin with none of Latin-1, and of entries that name none.
+_OTHER = 256
+
+
+class Candidate:
+    """An entry of a mapping, and whether it holds."""
+
+    __slots__ = ("_holds", "_rest", "entry", "program")
+
+    def __init__(self, entry: Entry, program: Program) -> None:
+        self.entry = entry
+        self.program = program
+        self._holds: Callable[..., bool] | None = None
+        self._rest: Callable[..., bool] | None = None
+
+    def holds(self, f: dict[str, Any], text: str, h: Header, o: Origin) -> bool:
+        """Whether everything holds that the entry asks of a framed line."""
+        if self.entry.condition is None:
+            return True
+        if self._holds is None:
+            self._holds = compile_condition(self.program, self.entry.format, self.entry.condition)
+        return self._holds(f, text, h, o)
+
+    def rest_holds(self, f: dict[str, Any], text: str, h: Header, o: Origin) -> bool:
+        """Like `holds`, for fields that are known to have the keys that the entry asks for."""
+        if self._rest is None:
+            rest = _without_keys(self.entry.condition)
+            if rest is None:
+                self._rest = _always
+            else:
+                self._rest = compile_condition(self.program, self.entry.format, rest)
+        return self._rest(f, text, h, o)
+
+    def text_fits(self, text: str) -> bool:
+        """Whether a text is as the entry says."""
+        entry = self.entry
+        if entry.starts and not text.startswith(entry.starts):
+            return False
+        for part in entry.contains:
+            if part not in text:
+                return False
+        return entry.regex is None or entry.regex.match(text) is not None
+
+    def line_fits(self, text: str, h: Header) -> bool:
+        """Whether a text and its program are as the entry says."""
+        named = self.entry.programs
+        if named and (not h.program or program_names(h.program).isdisjoint(named)):
+            return False
+        return self.text_fits(text)
+
+
+def _always(*_: Any) -> bool:
+    return True
+
+
+def _without_keys(condition: Condition | None) -> Condition | None:
+    """What a condition asks for besides the presence of top-level keys."""
+    parts = condition.conditions if isinstance(condition, Every_) else (condition,)
+    left = tuple(part for part in parts if part is not None and not _of_key(part))
+    return Every_(left) if left else None
+
+
+def _of_key(condition: Condition) -> bool:
+    check = condition.condition if isinstance(condition, Not) else condition
+    return (
+        isinstance(check, Check)
+        and check.kind == "there"
+        and len(check.path.steps) == 1
+        and not check.path.header
+    )
 
 
 class Recognizer:
     """The entries of a set of programs, best first."""
 
     def __init__(self, programs: Iterable[Program]) -> None:
-        known = [(entry, program) for program in programs for entry in program.entries]
-        known.sort(key=lambda pair: (*(-part for part in pair[0].rank), pair[1].id))
-        self._by_format: dict[str, list[Known]] = {}
-        for pair in known:
-            self._by_format.setdefault(pair[0].format, []).append(pair)
-        #: What is recognised by its text alone: texts, and separated values that say how they look.
-        self._texts = [
-            pair for pair in known if pair[0].format in ("text", "csv") and _says_which(pair[0])
-        ]
-        self._shapes: dict[tuple[str, tuple[str, ...]], list[Known]] = {}
-        self._words: dict[str, list[tuple[Shape, Known]]] = {}
-        for pair in self._by_format.get("text", ()):
-            if pair[0].patterns:
-                for shape in _first_shapes(pair[1].block):
+        known = [Candidate(entry, program) for program in programs for entry in program.entries]
+        known.sort(key=lambda one: (*(-part for part in one.entry.rank), one.program.id))
+        self._by_format: dict[str, list[Candidate]] = {}
+        for one in known:
+            self._by_format.setdefault(one.entry.format, []).append(one)
+        texts = [one for one in known if one.entry.format in ("text", "csv") and _says(one.entry)]
+        texts.sort(key=lambda one: (-one.entry.rank[1], not one.entry.programs))
+        self._texts = [(one, _beginnings(one.entry)) for one in texts]
+        #: Entries of CSV that say nothing of its text: their columns must fit.
+        self.columns = [one for one in self._by_format.get("csv", ()) if not _says(one.entry)]
+        self._shapes: dict[str, dict[Any, tuple[Candidate, ...]]] = {
+            format: {} for format in self._by_format
+        }
+        self._beginnings: dict[tuple[str, str | None], tuple[Candidate, ...]] = {}
+        self._words: dict[str, list[tuple[Shape, Candidate]]] = {}
+        for one in self._by_format.get("text", ()):
+            if one.entry.patterns:
+                for shape in _first_shapes(one.program.block):
                     if shape.word:
-                        self._words.setdefault(shape.word, []).append((shape, pair))
+                        self._words.setdefault(shape.word, []).append((shape, one))
 
-    @property
-    def columns(self) -> list[Known]:
-        """The entries of CSV that say nothing of its text: their columns must fit."""
-        return [pair for pair in self._by_format.get("csv", ()) if not _says_which(pair[0])]
+    def of_fields(
+        self, format: str, f: dict[str, Any], text: str, h: Header, o: Origin
+    ) -> Program | None:
+        """The mapping of a line framed as json, windows, cef, leef, kv …; None if none knows it."""
+        shapes = self._shapes.get(format)
+        if shapes is None:
+            return None
+        key: Any = tuple(f)
+        if format in _VENDORS:
+            key = (f.get("deviceVendor"), f.get("deviceProduct"))
+        elif format == "windows":
+            key = f.get("channel")
+        try:
+            candidates = shapes.get(key)
+        except TypeError:  # a list where a name should be
+            return None
+        if candidates is None:
+            if len(shapes) >= MAX_SHAPES:
+                shapes.clear()
+            candidates = shapes[key] = tuple(self._possible(format, f))
+        by_keys = format not in _VENDORS and format != "windows"
+        for one in candidates:
+            holds = one.rest_holds if by_keys else one.holds
+            if holds(f, text, h, o) and (not _says(one.entry) or one.line_fits(text, h)):
+                return one.program
+        return None
 
-    def of_fields(self, line: Line) -> Iterator[Known]:
-        """The entries that hold for a line framed as json, windows, cef, leef, kv …, best first."""
-        for pair in self._of_shape(line):
-            entry = pair[0]
-            if (entry.vendors or entry.products) and not _vendor_fits(entry, line.fields):
-                continue
-            if not _text_fits(entry, line):
-                continue
-            if entry.condition is None or _Runner(line).holds(entry.condition):
-                yield pair
+    def _possible(self, format: str, f: dict[str, Any]) -> Iterator[Candidate]:
+        """The entries that may hold for any fields that are remembered as these are."""
+        for one in self._by_format[format]:
+            if format in _VENDORS:
+                if _vendor_fits(one.entry, f):
+                    yield one
+            elif format == "windows":
+                if _channel_fits(one.entry, f):
+                    yield one
+            elif _keys_fit(one.entry, f):
+                yield one
 
-    def _of_shape(self, line: Line) -> list[Known]:
-        names = (line.format, tuple(line.fields))
-        known = self._shapes.get(names)
-        if known is None:
-            known = [
-                pair
-                for pair in self._by_format.get(line.format, ())
-                if all(not key or key in line.fields for key in pair[0].keys)
-            ]
-            if len(self._shapes) >= MAX_SHAPES:
-                self._shapes.clear()
-            self._shapes[names] = known
-        return known
+    def of_text(self, text: str, program: str | None) -> tuple[Candidate, ...]:
+        """The entries that may hold for a text of this syslog program, best first."""
+        key = (text[:HEAD], program)
+        found = self._beginnings.get(key)
+        if found is None:
+            found = tuple(self._possible_texts(*key))
+            if len(self._beginnings) >= MAX_BEGINNINGS:
+                self._beginnings.clear()
+            self._beginnings[key] = found
+        return found
 
-    def of_text(self, line: Line) -> Iterator[tuple[Entry, Program, Line]]:
-        """The entries that hold for a text, and it as they frame it; best first, phrases last."""
-        programs = program_names(line.header.program if line.header is not None else None)
-        for entry, program in self._texts:
-            if entry.programs and programs.isdisjoint(entry.programs):
+    def _possible_texts(self, head: str, program: str | None) -> Iterator[Candidate]:
+        names = program_names(program) if program else frozenset()
+        code = min(ord(head[0]), _OTHER) if head else _OTHER
+        for one, beginnings in self._texts:
+            entry = one.entry
+            if entry.programs and names.isdisjoint(entry.programs):
                 continue
-            if not _text_fits(entry, line):
+            if entry.starts and not any(
+                start[:HEAD] == head[: len(start)] for start in entry.starts
+            ):
                 continue
-            framed = line
-            if entry.format == "csv":
-                fields = csv.frame(line.text, entry.columns, entry.delimiter)
-                if fields is None:
-                    continue
-                framed = replace(line, format="csv", fields=fields)
-            if entry.condition is None or _Runner(framed).holds(entry.condition):
-                yield entry, program, framed
-        text = line.text
-        for shape, (entry, program) in self._words.get(text.partition(" ")[0], ()):
+            if code in beginnings:
+                yield one
+
+    def of_phrase(self, text: str) -> Program | None:
+        """The mapping that has a pattern with a literal first word that the text fits."""
+        for shape, one in self._words.get(text.partition(" ")[0], ()):
             if shape.regex.match(text) is not None:
-                yield entry, program, line
+                return one.program
+        return None
 
 
-def _says_which(entry: Entry) -> bool:
+_VENDORS = frozenset({"cef", "leef"})
+
+
+def _says(entry: Entry) -> bool:
     return bool(entry.programs or entry.starts or entry.contains or entry.regex)
 
 
-def _text_fits(entry: Entry, line: Line) -> bool:
-    text = line.text
-    if entry.starts and not text.startswith(entry.starts):
-        return False
-    if entry.contains and not all(part in text for part in entry.contains):
-        return False
-    return entry.regex is None or entry.regex.match(text) is not None
+def _beginnings(entry: Entry) -> frozenset[int]:
+    """The codes of the characters that a text may begin with for which the regex holds."""
+    if entry.regex is None:
+        return frozenset(range(_OTHER + 1))
+    return first_characters(entry.regex)
 
 
-def _vendor_fits(entry: Entry, fields: dict[str, Any]) -> bool:
-    vendor = str(fields.get("deviceVendor", "")).strip().casefold()
+def _keys_fit(entry: Entry, f: dict[str, Any]) -> bool:
+    """Whether fields have the top-level keys that an entry asks for, and none it refuses."""
+    condition = entry.condition
+    parts = condition.conditions if isinstance(condition, Every_) else (condition,)
+    for part in parts:
+        if part is None:
+            continue
+        if _of_key(part):
+            refused = isinstance(part, Not)
+            check = part.condition if isinstance(part, Not) else part
+            if isinstance(check, Check) and (check.path.steps[0] in f) == refused:
+                return False
+        elif isinstance(part, Check) and part.path.steps and not part.path.header:
+            first = part.path.steps[0]
+            if first not in f:  # no comparison holds for what is not there
+                return False
+    return True
+
+
+def _vendor_fits(entry: Entry, f: dict[str, Any]) -> bool:
+    vendor = str(f.get("deviceVendor", "")).strip().casefold()
     if vendor not in entry.vendors:
         return False
-    product = str(fields.get("deviceProduct", "")).strip().casefold()
+    product = str(f.get("deviceProduct", "")).strip().casefold()
     return not entry.products or product in entry.products
 
 
-def program_names(program: str | None) -> frozenset[str]:
+def _channel_fits(entry: Entry, f: dict[str, Any]) -> bool:
+    condition = entry.condition
+    parts = condition.conditions if isinstance(condition, Every_) else (condition,)
+    channel = f.get("channel")
+    for part in parts:
+        if (
+            isinstance(part, Check)
+            and part.kind == "equal"
+            and part.path.steps == ("channel",)
+            and isinstance(channel, str)
+            and channel.casefold() not in part.detail
+        ):
+            return False
+    return True
+
+
+def program_names(program: str) -> frozenset[str]:
     """The names that a syslog tag goes by: `postfix/smtpd` is also `postfix` and `smtpd`."""
-    if not program:
-        return frozenset()
     name = program.casefold()
     bare = _PROGRAM_PARTS.split(name.lstrip("/"))
     path = name.partition("[")[0].partition("(")[0]

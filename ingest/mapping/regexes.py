@@ -14,7 +14,10 @@ import re
 from dataclasses import dataclass
 from math import factorial
 from re import _parser  # type: ignore[attr-defined]  # the only parser of this dialect
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Longest text that any expression is given, characters.
 MAX_TEXT = 16_384
@@ -104,7 +107,7 @@ def bounded(text: str, *, anywhere: bool = False) -> Regex:
         pattern = re.compile(text, re.DOTALL)
         parsed = _parser.parse(text, re.DOTALL)
         folded = bool(pattern.flags & re.IGNORECASE)
-        cost = _Counter(folded).sequence(list(parsed), ())
+        cost = _Counter(folded).total(list(parsed))
     except re.error as error:
         raise ValueError(f"no regular expression: {error}") from None
     except RecursionError:
@@ -112,6 +115,32 @@ def bounded(text: str, *, anywhere: bool = False) -> Regex:
     if anywhere and not cost.certain and not text.startswith(("^", r"\A")):
         cost += _Cost(1)
     return Regex(pattern, _longest(cost))
+
+
+def always_captured(text: str) -> frozenset[int]:
+    """The numbers of the groups that take part whenever an expression matches."""
+    return frozenset(_taking_part(list(_parser.parse(text, re.DOTALL))))
+
+
+def first_characters(regex: Regex) -> Chars:
+    """The codes of the characters that a match may begin with; 256 is any beyond Latin-1."""
+    pattern = regex.pattern
+    parsed = list(_parser.parse(pattern.pattern, pattern.flags))
+    chars, empty = _Counter(bool(pattern.flags & re.IGNORECASE)).first(parsed)
+    return _ALL if empty else chars & _ALL
+
+
+def _taking_part(items: list[Any]) -> Iterator[int]:
+    for item in items:
+        name, argument = str(item[0]), item[1]
+        if name == "SUBPATTERN":
+            if argument[0] is not None:
+                yield int(argument[0])
+            yield from _taking_part(list(argument[3]))
+        elif name == "ATOMIC_GROUP":
+            yield from _taking_part(list(argument))
+        elif name in _REPEATS and int(argument[0]) > 0:
+            yield from _taking_part(list(argument[2]))
 
 
 def _longest(cost: _Cost) -> int:
@@ -142,6 +171,11 @@ class _Counter:
 
     def __init__(self, folded: bool) -> None:
         self._folded = folded
+        self._asked = _Cost()
+
+    def total(self, items: list[Any]) -> _Cost:
+        """The cost of a whole expression."""
+        return self.sequence(items, ()) + self._asked
 
     def sequence(self, items: list[Any], follow: Run) -> _Cost:
         """The cost of items in a row, behind which `follow` stands."""
@@ -192,7 +226,9 @@ class _Counter:
             costs = [self.sequence(list(branch), follow) for branch in argument[1]]
             return max(costs, key=lambda cost: (cost.free, cost.factor))
         if name in ("ASSERT", "ASSERT_NOT"):
-            return self.sequence(list(argument[1]), ())
+            # Once decided it is never gone back into, but it may be asked at every place.
+            cost = self.sequence(list(argument[1]), ())
+            self._asked += _Cost() if cost.certain else cost + _Cost(1)
         return _Cost()
 
     def _repeat(self, argument: Any, follow: Run) -> _Cost:
@@ -218,9 +254,7 @@ class _Counter:
         """Its rounds are tried once, but each may still go back in itself."""
         body = list(argument[2])
         cost = self.sequence(body, self.run(body, ()))
-        if int(argument[1]) > _ROUNDS and not cost.certain:
-            raise ValueError("what a possessive repetition repeats must not go back either")
-        return cost
+        return cost if cost.certain else cost + _Cost(1)
 
     def run(self, items: list[Any], follow: Run) -> Run:
         """What must stand next, character by character, as far as that is known."""
@@ -324,6 +358,4 @@ class _Counter:
         if not self._folded:
             return frozenset({code})
         letter = chr(code)
-        return frozenset(
-            ord(c) if ord(c) < 256 else 256 for c in (letter.lower()[0], letter.upper()[0])
-        )
+        return frozenset(min(256, ord(c)) for c in (letter.lower()[0], letter.upper()[0]))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from ingest.mapping.library import Library
 from ingest.normalize import Delivery, Normalizer
 from ingest.times import read_time
 from tocsin.errors import BadInput
@@ -15,6 +14,7 @@ from tocsin.errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ingest.mapping.library import Library
     from ingest.mapping.model import Example
     from ingest.mapping.program import Program
     from tocsin.contracts import Document

@@ -49,8 +49,8 @@ def normalize(
 
     What cannot be normalized is printed as {"dead_letter": {code, reason}}.
     """
-    normalizer = Normalizer(library(mappings), mappings=not generic)
-    explained = Explained(normalizer) if explain else None
+    explained = Explained() if explain else None
+    normalizer = Normalizer(library(mappings, explained), mappings=not generic)
     now = SystemClock().now()
     for number, line in enumerate(_lines(sys.stdin.buffer)):
         try:
@@ -70,13 +70,13 @@ def normalize(
             sys.stdout.buffer.write(orjson.dumps(document) + b"\n")
 
 
-def library(paths: tuple[Path, ...]) -> Library:
+def library(paths: tuple[Path, ...], explained: Explained | None = None) -> Library:
     """The mappings that load; what is wrong with the others is said on standard error."""
     errors: list[MappingError] = []
     programs = read_programs((BUILTIN, *paths), errors)
     for error in errors:
         click.echo(str(error), err=True)
-    return Library(programs.values())
+    return Library(programs.values(), explained.watch if explained is not None else None)
 
 
 def _lines(stream: IO[bytes]) -> Iterator[bytes]:

@@ -24,8 +24,6 @@ FRAMES: list[tuple[str, dict[str, Any]]] = [
             "log.syslog.priority": 38,
             "log.syslog.facility.name": "auth",
             "log.syslog.severity.name": "informational",
-            "log.syslog.appname": "app",
-            "log.syslog.procid": "42",
         },
     ),
     ("May 1 10:00:00 web1 app: x", {"@timestamp": "2024-05-01T10:00:00.000Z", "host.name": "web1"}),

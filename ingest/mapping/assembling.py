@@ -1,0 +1,363 @@
+"""The end of a generated function: what every event has, companions, `related`, the document.
+
+The same as ingest.mapping.plain's `settle`, `complete` and `finish`, with everything decided that
+is known when the function is generated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ingest.mapping.companions import COMPANIONS, RELATED, same
+from ingest.mapping.emitting import Known
+from ingest.mapping.line import WINLOG
+from ingest.mapping.plain import TIME_UNREADABLE
+from tocsin.contracts import ECS_VERSION
+from tocsin.route import ROUTE_FIELDS, ROUTE_PRESENCE, route_of
+
+if TYPE_CHECKING:
+    from ingest.mapping.compiler import Unit
+
+#: A node of the document: a value, or objects by name.
+Tree = dict[str, Any]
+
+
+class Unsupported(Exception):
+    """A program that has to be interpreted."""
+
+
+class Assembler:
+    """Writes the end of one function."""
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+        self.w = unit.w
+        self.targets = unit.env.targets
+        self.blob = ""
+
+    def write(self) -> None:
+        """Write everything after the statements of the program."""
+        w, unit = self.w, self.unit
+        if unit.hit:
+            w.line("if must and not hit: return None")
+        moment = self._time()
+        self._defaults()
+        self._companions()
+        self._related()
+        self._identity()
+        told = self._syslog()
+        self._own_fields()
+        tree = self._tree(moment)
+        expression, _ = self._object(tree)
+        w.line(f"doc = {expression}")
+        if told:
+            w.line(f"if {told} is not None: add_syslog(doc, {told})")
+        w.line("if h.own is not None: doc['tocsin'].update(h.own)")
+        w.line(f"return doc, {moment}[0], {self._route()}")
+
+    # What every event has
+
+    def _setdefault(self, path: str, code: str, *, sure: bool, plain: bool = True) -> None:
+        """Give a target a value where it has none."""
+        known = self.targets.get(path)
+        if known is None:
+            self.targets[path] = Known(code, sure=sure, plain=plain)
+        elif not known.sure:
+            name = self.w.name("t")
+            self.w.line(f"{name} = {known.code} if {known.code} is not None else {code}")
+            self.targets[path] = Known(name, sure=sure, plain=plain and known.plain)
+
+    def _time(self) -> str:
+        """Write what the event's Instant is; the variable that holds it."""
+        w, unit = self.w, self.unit
+        known = self.targets.pop("@timestamp", None)
+        name = w.name("z")
+        if known is None and unit.assume:
+            w.line(f"{name} = h.time")
+            unit.usual(f"{name} is None")
+            return name
+        tags = w.name("g")
+        before = self.targets.get("tags")
+        w.line(f"{name} = {known.code if known is not None else 'None'}")
+        w.line(f"{tags} = {before.code if before is not None else 'None'}")
+        with w.block(f"if {name} is None:"):
+            w.line(f"{name} = h.time or o.instant")
+            late = "unread or h.unreadable" if unit.unreadable else "h.unreadable"
+            w.line(f"if {late}: {tags} = [*({tags} or ()), {TIME_UNREADABLE!r}]")
+        self.targets["tags"] = Known(tags, sure=before is not None and before.sure)
+        return name
+
+    def _defaults(self) -> None:
+        w, targets, unit = self.w, self.targets, self.unit
+        self._setdefault("event.kind", repr("event"), sure=True)
+        self._setdefault("event.dataset", repr(unit.program.id), sure=True)
+        self._host()
+        if not unit.is_text:
+            return
+        self._setdefault("message", "text", sure=True)
+        name, path = targets.get("process.name"), targets.get("process.executable")
+        if not (name is not None and name.sure) and not (path is not None and path.sure):
+            made = w.name("t")
+            w.line(f"{made} = h.program")
+            w.line(f"if {made} is not None and '/' in {made}: {made} = program_name({made})")
+            if name is None and path is None:
+                if unit.assume:
+                    unit.usual(f"{made} is None")
+                targets["process.name"] = Known(made, sure=unit.assume, plain=True)
+            else:
+                codes = [known.code for known in (name, path) if known is not None]
+                test = " or ".join(f"{code} is not None" for code in codes)
+                kept = w.name("t")
+                first = name.code if name is not None else "None"
+                w.line(f"{kept} = {first} if {test} else {made}")
+                targets["process.name"] = Known(kept, plain=True)
+        self._pid()
+
+    def _pid(self) -> None:
+        w, known = self.w, self.targets.get("process.pid")
+        if known is not None and known.sure:
+            return
+        made = w.name("t")
+        w.line(f"{made} = h.pid")
+        w.line(
+            f"if {made} is not None: {made} = process_id({made}) if h.program is not None else None"
+        )
+        self._setdefault("process.pid", made, sure=False)
+
+    def _host(self) -> None:
+        w, targets = self.w, self.targets
+        name, other = targets.get("host.name"), targets.get("host.hostname")
+        if (name is not None and name.sure) or (other is not None and other.sure):
+            return
+        made = w.name("t")
+        if name is None and other is None:
+            w.line(f"{made} = h.host")
+            if self.unit.assume:
+                self.unit.usual(f"{made} is None")
+            targets["host.name"] = Known(made, sure=self.unit.assume, plain=True)
+            return
+        codes = [known.code for known in (name, other) if known is not None]
+        test = " or ".join(f"{code} is not None" for code in codes)
+        w.line(f"{made} = {name.code if name is not None else 'None'} if {test} else h.host")
+        targets["host.name"] = Known(made, plain=True)
+
+    # What follows from others
+
+    def _companions(self) -> None:
+        for given, derive, outputs in COMPANIONS:
+            known = self.targets.get(given)
+            if known is None:
+                continue
+            open_ = [o for o in outputs if o not in self.targets or not self.targets[o].sure]
+            if not open_:
+                continue
+            if derive is same:
+                self._alias(known, outputs[0])
+            elif not self._is_address(given, known):
+                self._derive(known, derive, outputs)
+
+    def _is_address(self, given: str, known: Known) -> bool:
+        """True for an address that is only the ip once more: nothing follows from it."""
+        side, _, name = given.rpartition(".")
+        ip = self.targets.get(f"{side}.ip")
+        return name == "address" and ip is not None and bool(ip.name) and ip.name == known.name
+
+    def _alias(self, known: Known, output: str) -> None:
+        before = self.targets.get(output)
+        if before is None:
+            self.targets[output] = known
+            return
+        self._setdefault(output, known.code, sure=known.sure, plain=known.plain)
+
+    def _derive(self, known: Known, derive: Any, outputs: tuple[str, ...]) -> None:
+        w = self.w
+        names = [w.name("t") for _ in outputs]
+        whole = w.name("v")
+        w.line(f"{' = '.join(names)} = None")
+        test = "True" if known.sure else f"{known.code} is not None"
+        with w.block(f"if {test}:"):
+            w.line(f"{whole} = {w.bind(derive, 'F')}({known.code})")
+            w.line(f"if {whole} is not None: {', '.join(names)}, = {whole}")
+        for output, name in zip(outputs, names, strict=True):
+            self._setdefault(output, name, sure=False)
+
+    def _related(self) -> None:
+        w = self.w
+        for name, givers in RELATED.items():
+            before = self.targets.get(name)
+            known = [k for giver in givers if (k := self.targets.get(giver)) is not None]
+            distinct = list({k.code: k for k in known}.values())
+            if not distinct:
+                continue
+            made = w.name("r")
+            sure = any(k.sure for k in distinct)
+            if before is None and all(k.plain for k in distinct) and len(distinct) <= 2:
+                self._few(made, distinct)
+            else:
+                first = [before.code] if before is not None else []
+                codes = ", ".join([*first, *(k.code for k in distinct)])
+                w.line(f"{made} = unique(({codes},))")
+                sure = sure or (before is not None and before.sure)
+            self.targets[name] = Known(made, sure=sure)
+
+    def _few(self, made: str, known: list[Known]) -> None:
+        """One or two texts as a list."""
+        w = self.w
+        if len(known) == 1:
+            code = known[0].code
+            w.line(f"{made} = [{code}]" + ("" if known[0].sure else f" if {code} else None"))
+            return
+        one, two = known
+        both = f"[{one.code}, {two.code}] if {one.code} != {two.code} else [{one.code}]"
+        if one.sure and two.sure:
+            w.line(f"{made} = {both}")
+        elif one.sure:
+            w.line(f"{made} = ({both}) if {two.code} else [{one.code}]")
+        elif two.sure:
+            w.line(f"{made} = ({both}) if {one.code} else [{two.code}]")
+        else:
+            w.line(
+                f"{made} = (({both}) if {two.code} else [{one.code}]) if {one.code} "
+                f"else [{two.code}] if {two.code} else None"
+            )
+
+    # Identity, header, own fields
+
+    def _identity(self) -> None:
+        w, identity = self.w, self.unit.program.identity
+        if identity is not None:
+            code = self.unit.local(self.unit.value(identity))
+            name = w.name("v")
+            w.line(f"{name} = None if {code} is None or absent({code}) else identity_text({code})")
+            w.line(f"if {name} is not None: id = o.provided({self.unit.program.id!r}, {name})")
+        w.line("if not id: id = o.place(offset)")
+
+    def _syslog(self) -> str:
+        """Write what the header says besides; the variable, if it has to be added to what is."""
+        w, targets = self.w, self.targets
+        host, name, pid = (
+            known.code if (known := targets.get(path)) is not None else "None"
+            for path in ("host.name", "process.name", "process.pid")
+        )
+        told = w.name("v")
+        w.line(f"{told} = None")
+        w.line(
+            f"if h is not NO_HEADER and (h.priority is not None or h.version is not None "
+            f"or h.host != {host} or h.program != {name} or {pid} is None): "
+            f"{told} = syslog_of(h, {host}, {name}, {pid})"
+        )
+        if any(path.startswith("log.syslog.") for path in targets):
+            return told
+        targets["log.syslog"] = Known(told)
+        return ""
+
+    def _own_fields(self) -> None:
+        """Write the source's own fields, and the targets that stand among them."""
+        w, unit = self.w, self.unit
+        if unit.is_text or not unit.program.keep:
+            return
+        root = unit.program.root
+        self.blob = "f"
+        if unit.format == "windows":
+            root, self.blob = WINLOG, w.name("v")
+            w.line(f"{self.blob} = winlog(f)")
+        for path in [path for path in self.targets if path.startswith(f"{root}.")]:
+            known = self.targets.pop(path)
+            steps = w.bind(tuple(path[len(root) + 1 :].split(".")), "S")
+            test = "" if known.sure else f"if {known.code} is not None: "
+            w.line(f"{test}put_below({self.blob}, {steps}, {known.code})")
+        self.targets[root] = Known(self.blob, sure=True)
+
+    # The document
+
+    def _tree(self, moment: str) -> Tree:
+        tree: Tree = {}
+        leaves: dict[str, Known] = {
+            "@timestamp": Known(f"{moment}[1]", sure=True),
+            **self.targets,
+            "event.id": Known("id", sure=True),
+            "event.created": Known("o.created", sure=True),
+            "event.original": Known("original", sure=True),
+            "ecs": Known(self.w.bind({"version": ECS_VERSION}, "E"), sure=True),
+            "tocsin": Known(self._own(), sure=True),
+        }
+        for path, known in leaves.items():
+            *parents, last = path.split(".")
+            node = tree
+            for name in parents:
+                node = node.setdefault(name, {})
+                if not isinstance(node, dict):
+                    raise Unsupported(f"{path} stands within a value")
+            if last in node:
+                raise Unsupported(f"{path} is a value and an object")
+            node[last] = known
+        return tree
+
+    def _own(self) -> str:
+        program = self.unit.program
+        parser = self.w.bind({"name": program.id, "version": program.version}, "E")
+        return (
+            '{"origin": f"{o.prefix}{offset}", "source": o.source, "tenant": o.tenant, '
+            f'"parser": {parser}}}'
+        )
+
+    def _object(self, tree: Tree) -> tuple[str, str]:
+        """The expression of an object, and when it is not empty ("": always)."""
+        w = self.w
+        certain: list[str] = []
+        perhaps: list[tuple[str, str, str]] = []
+        for key, child in tree.items():
+            if isinstance(child, Known):
+                test = "" if child.sure else f"{child.code} is not None"
+                code = child.code
+            else:
+                code, test = self._object(child)
+            if test:
+                perhaps.append((key, code, test))
+            else:
+                certain.append(f"{key!r}: {code}")
+        literal = f"{{{', '.join(certain)}}}"
+        if not perhaps:
+            return literal, ""
+        if not certain and len(perhaps) == 1:
+            key, code, test = perhaps[0]
+            return f"{{{key!r}: {code}}}", test
+        name = w.name("n")
+        w.line(f"{name} = {literal}")
+        for key, code, test in perhaps:
+            w.line(f"if {test}: {name}[{key!r}] = {code}")
+        return name, "" if certain else name
+
+    # The route header
+
+    def _route(self) -> str:
+        """The expression of the header `route` (tocsin.route)."""
+        w = self.w
+        keys: list[str] = []
+        constant: dict[str, Any] = {}
+        for path in (*ROUTE_FIELDS, *ROUTE_PRESENCE):
+            known = self.targets.get(path)
+            if known is None:
+                if path.startswith(f"{WINLOG}.") and self.blob not in ("", "f"):
+                    keys.append(f"look({self.blob}, {w.bind(tuple(path.split('.')[1:]), 'S')})")
+                elif path.split(".", 1)[0] == self.unit.program.root.split(".", 1)[0]:
+                    return "route_of(doc)"
+            elif not known.name:
+                _set(constant, path, known.constant)
+            elif path in ROUTE_PRESENCE:
+                keys.append(f"{known.code} is not None")
+            elif known.plain:
+                keys.append(known.code)
+            else:
+                keys.append(f"(tuple({known.code}) if {known.code}.__class__ is list else None)")
+        if not keys:
+            return repr(route_of(constant))
+        routes = w.bind({}, "U")
+        return f"routed({routes}, ({', '.join(keys)},), doc)"
+
+
+def _set(document: Tree, path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for name in parents:
+        document = document.setdefault(name, {})
+    document[last] = value

@@ -1,0 +1,127 @@
+"""What the compiler writes into: lines of Python, and what is known at a point of them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ingest.mapping.paths import Step
+
+#: How sure it is what a variable holds.
+#: RAW: anything. TEXT: a text or None, perhaps one that means nothing. CLEAN: present or None.
+RAW, TEXT, CLEAN = "raw", "text", "clean"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A value at a point of the program: a constant, or a variable of the generated function."""
+
+    name: str = ""
+    constant: Any = None
+    #: The variable holds a value, never None.
+    sure: bool = False
+    #: A single text: it can be compared and hashed.
+    plain: bool = False
+
+    @property
+    def code(self) -> str:
+        """The expression that gives the value; a fresh object each time."""
+        return self.name or repr(self.constant)
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """The value of a source: an expression and its kind (RAW, TEXT or CLEAN)."""
+
+    code: str
+    kind: str
+    constant: Any = None
+
+    @property
+    def nothing(self) -> bool:
+        """It is known that there is no value."""
+        return self.code == "None"
+
+
+@dataclass(slots=True)
+class Env:
+    """What is known: targets, captures, and looked-up values, by the variables that hold them."""
+
+    targets: dict[str, Known] = field(default_factory=dict)
+    captures: dict[str, Operand] = field(default_factory=dict)
+    looked: dict[tuple[Step, ...], str] = field(default_factory=dict)
+    nodes: dict[tuple[Step, ...], str] = field(default_factory=dict)
+    folded: dict[str, str] = field(default_factory=dict)
+
+    def copy(self) -> Env:
+        """An independent copy, for a branch."""
+        return Env(
+            dict(self.targets),
+            dict(self.captures),
+            dict(self.looked),
+            dict(self.nodes),
+            dict(self.folded),
+        )
+
+    def take(self, other: Env) -> None:
+        """Become `other`."""
+        self.targets, self.captures = other.targets, other.captures
+        self.looked, self.nodes, self.folded = other.looked, other.nodes, other.folded
+
+
+class Writer:
+    """Lines of a function, variables' names, and the objects that the lines refer to."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        self.lines: list[str] = []
+        self.names = dict(names)
+        self._depth = 1
+        self._count = 0
+        self._bound: dict[int, str] = {}
+        self._kept: list[Any] = []
+
+    def line(self, text: str) -> None:
+        """Write a line at the present depth."""
+        self.lines.append("    " * self._depth + text)
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        """Write `head` and, one deeper, what is written within."""
+        self.line(head)
+        before = len(self.lines)
+        self._depth += 1
+        yield
+        if len(self.lines) == before:
+            self.line("pass")
+        self._depth -= 1
+
+    @contextmanager
+    def aside(self, deeper: int = 1) -> Iterator[list[str]]:
+        """What is written within goes to a list of its own, `deeper` than here."""
+        outer, self.lines = self.lines, []
+        self._depth += deeper
+        mine = self.lines
+        try:
+            yield mine
+        finally:
+            self._depth -= deeper
+            self.lines = outer
+
+    def name(self, prefix: str = "v") -> str:
+        """A name that no other variable has."""
+        self._count += 1
+        return f"{prefix}{self._count}"
+
+    def bind(self, value: Any, prefix: str = "K") -> str:
+        """The name by which the function knows an object."""
+        key = id(value)
+        if key not in self._bound:
+            self._count += 1
+            self._bound[key] = f"{prefix}_{self._count}"
+            self.names[self._bound[key]] = value
+            self._kept.append(value)
+        return self._bound[key]

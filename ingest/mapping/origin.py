@@ -1,0 +1,72 @@
+"""Where raw records come from: what the records of one source have in common, worked out once."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ingest.times import rfc3339, time_zone
+from tocsin.errors import BadInput
+from tocsin.ids import hasher
+
+if TYPE_CHECKING:
+    from hashlib import blake2b
+
+    from ingest.times import Instant
+
+
+class Origin:
+    """A source's partition of the log, at one time of receipt."""
+
+    __slots__ = (
+        *("_hasher", "created", "instant", "partition", "prefix", "received"),
+        *("source", "tenant", "topic", "zone"),
+    )
+
+    def __init__(
+        self, topic: str, partition: int, source: str, tenant: str, received: int, zone: str
+    ) -> None:
+        """Raises BadInput `received_unreadable` or `timezone_unknown`."""
+        self.topic = topic
+        self.partition = partition
+        self.source = source
+        self.tenant = tenant
+        self.received = received
+        self.zone = zone
+        self.prefix = f"{topic}/{partition}/"
+        try:
+            self.created = rfc3339(received)
+        except ValueError as error:
+            raise BadInput("received_unreadable", f"time of receipt: {error}") from None
+        self.instant: Instant = (received, self.created)
+        if zone != "UTC":
+            _check_zone(zone, source)
+        self._hasher = hasher("event", topic, partition)
+
+    def place(self, offset: int) -> str:
+        """The id of the event of the record at `offset` (tocsin.ids.event_id)."""
+        own = self._hasher.copy()
+        digits = b"%d" % offset
+        own.update(b"%d:%b" % (len(digits), digits))
+        return own.hexdigest()
+
+    def provided(self, parser: str, identity: str) -> str:
+        """The id of an event that its provider names `identity`, within the tenant."""
+        own = _provider(parser, self.tenant).copy()
+        data = identity.encode("utf-8", "surrogatepass")
+        own.update(b"%d:%b" % (len(data), data))
+        return own.hexdigest()
+
+
+@lru_cache(4_096)
+def _provider(parser: str, tenant: str) -> blake2b:
+    return hasher("event", f"{parser}/{tenant}")
+
+
+def _check_zone(zone: str, source: str) -> None:
+    try:
+        time_zone(zone)
+    except ValueError as error:
+        raise BadInput(
+            "timezone_unknown", f"{error}; correct `timezone` of source {source[:64]} and replay"
+        ) from None

@@ -1,0 +1,214 @@
+"""What generated code calls: the slow half of every fast path, and what all events are given.
+
+Everything here treats values as ingest.mapping.plain does; where generated code takes a short
+cut, it is for the common shape of a value only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ingest.document import MAX_HOST, MAX_LONG, address
+from ingest.mapping import convert, plain
+from ingest.mapping.casts import cast
+from ingest.mapping.conditions import compare
+from ingest.mapping.line import (
+    NO_HEADER,
+    add_syslog,
+    process_id,
+    program_name,
+    syslog_of,
+    winlog,
+)
+from ingest.mapping.paths import look
+from ingest.mapping.values import NOTHING, absent, words
+from ingest.times import read_time
+from tocsin.route import route_of
+
+if TYPE_CHECKING:
+    from ingest.mapping.origin import Origin
+    from ingest.mapping.program import Check, Step
+    from ingest.mapping.targets import Target
+
+#: Most values of the route header that one function remembers.
+MAX_ROUTES = 4_096
+
+_LONG_DIGITS = 18
+
+
+def keyword(value: Any) -> str | None:
+    """A present value as a keyword, None for nothing."""
+    if absent(value):
+        return None
+    found = convert.text(value)
+    return None if absent(found) else found
+
+
+def whole(value: Any) -> int | None:
+    """A present value as a `long`, None for nothing."""
+    if value.__class__ is int:
+        return value if -MAX_LONG - 1 <= value <= MAX_LONG else None
+    if value.__class__ is str:
+        if value.isdigit() and value.isascii() and len(value) <= _LONG_DIGITS:
+            return int(value)
+        return None if value in NOTHING or value.isspace() else convert.whole(value)
+    return None if absent(value) else convert.whole(value)
+
+
+def port(value: Any) -> int | None:
+    """A present value as a port, None for nothing."""
+    number = whole(value)
+    return number if number is not None and 0 <= number <= 65_535 else None
+
+
+def ip(value: Any) -> str | None:
+    """A present value as an address, None for nothing."""
+    if value.__class__ is str:
+        return address(value) if len(value) <= MAX_HOST else None
+    return None if value is None else convert.ip(value)
+
+
+def casted(target: Target, value: Any) -> Any:
+    """A value as any target wants it, None for nothing."""
+    if absent(value):
+        return None
+    made = cast(target, value)
+    return None if absent(made) else made
+
+
+def instant(value: Any, received: int, zone: str) -> tuple[int, str] | None:
+    """The time of a present value, None for none."""
+    return read_time(value, received, zone)
+
+
+def date(value: Any, received: int, zone: str) -> str | None:
+    """The text of the time of a value, None for nothing or none."""
+    found = None if absent(value) else read_time(value, received, zone)
+    return None if found is None else found[1]
+
+
+def fold(value: Any) -> Any:
+    """A value ready to be compared: folded text, of a list a tuple of them, else None."""
+    if value.__class__ is str:
+        return value.casefold()
+    if value is None or isinstance(value, dict):
+        return None
+    if isinstance(value, list):
+        return tuple(_folded(value))
+    return words(value).casefold()
+
+
+def _folded(value: list[Any]) -> list[str]:
+    found: list[str] = []
+    for item in value:
+        if isinstance(item, list):
+            found.extend(_folded(item))
+        elif item is not None and not isinstance(item, dict):
+            found.append(words(item).casefold())
+    return found
+
+
+def any_in(folded: Any, wanted: frozenset[str]) -> bool:
+    """Whether any of a tuple of folded texts is wanted."""
+    return folded.__class__ is tuple and not wanted.isdisjoint(folded)
+
+
+def applied(step: Step, value: Any, origin: Origin) -> Any:
+    """A step's result for a present value, None for nothing."""
+    made = plain.apply(step, value, origin.received, origin.zone)
+    return None if absent(made) else made
+
+
+def mapped(step: Step, value: Any, origin: Origin) -> Any:
+    """A `map` step's result for a present value, None for nothing."""
+    if value.__class__ is str:
+        key = value.casefold()
+        made = step.detail.get(key, value if step.keep else step.default)
+        return None if absent(made) else made
+    return applied(step, value, origin)
+
+
+def fit(text: str, table: dict[str, Any], always: Any) -> tuple[int, Any]:
+    """The number of the first shape that fits and its match; (-1, None) if none does."""
+    for number, match, longest in table.get(text.partition(" ")[0], always):
+        if len(text) <= longest and (found := match(text)) is not None:
+            return number, found
+    return -1, None
+
+
+def unique(values: tuple[Any, ...]) -> list[Any] | None:
+    """Values and the members of lists among them, once each in order; None for none."""
+    found: list[Any] = []
+    for value in values:
+        if value.__class__ is list:
+            found.extend(value)
+        elif value:
+            found.append(value)
+    return list(dict.fromkeys(found)) or None
+
+
+def put_below(fields: dict[str, Any], steps: tuple[str, ...], value: Any) -> None:
+    """Set a value within the source's own fields; a scalar in the way becomes an object."""
+    *parents, last = steps
+    for name in parents:
+        child = fields.get(name)
+        if child.__class__ is not dict:
+            child = fields[name] = {}
+        fields = child
+    fields[last] = value
+
+
+def compared(check: Check, value: Any) -> bool:
+    """Whether a value passes a check."""
+    return value is not None and compare(check, value)
+
+
+def routed(known: dict[Any, bytes], key: tuple[Any, ...], document: dict[str, Any]) -> bytes:
+    """The header `route` of a document, remembered by what decides it."""
+    try:
+        found = known.get(key)
+    except TypeError:  # a value that cannot be compared: rare, and not worth remembering
+        return route_of(document)
+    if found is None:
+        if len(known) >= MAX_ROUTES:
+            known.clear()
+        found = known[key] = route_of(document)
+    return found
+
+
+#: Name in generated code → what it is. Names are letters only, so that none meets a variable.
+NAMES: dict[str, Any] = {
+    "EMPTY": {},
+    "NO_HEADER": NO_HEADER,
+    "NOTHING": NOTHING,
+    "absent": absent,
+    "add_syslog": add_syslog,
+    "address": address,
+    "any_in": any_in,
+    "applied": applied,
+    "casted": casted,
+    "compared": compared,
+    "date": date,
+    "decode": plain.decode,
+    "fit": fit,
+    "fold": fold,
+    "identity_text": plain.identity_text,
+    "instant": instant,
+    "ip": ip,
+    "joined": plain.joined,
+    "keyword": keyword,
+    "look": look,
+    "mapped": mapped,
+    "member": plain.member,
+    "port": port,
+    "process_id": process_id,
+    "program_name": program_name,
+    "put_below": put_below,
+    "route_of": route_of,
+    "routed": routed,
+    "syslog_of": syslog_of,
+    "together": plain.together,
+    "unique": unique,
+    "whole": whole,
+    "winlog": winlog,
+}

@@ -1,0 +1,390 @@
+"""A raw record to its events: framing, recognition, the mapping or else the generic mapping.
+
+Texts are tried in this order, and the first mapping with a pattern for the text wins: JSON within
+it, frames with a mark (CEF, LEEF, XML, auditd, access logs), mappings that name its syslog program
+or say how it looks, mappings with a phrase for it, frames without a mark (CSV, pairs). Where only
+mappings without a pattern for it know a text, the first of them has it. A guess is never fatal:
+what no mapping can read is mapped generically.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ingest import generic
+from ingest.document import relate
+from ingest.envelopes import members, unwrap
+from ingest.formats import csv, ecs, syslog, windows
+from ingest.framing import check_text, json_within, marked, unmarked
+from ingest.jsontext import read_json
+from ingest.mapping.library import Library, builtin
+from ingest.mapping.line import (
+    NO_HEADER,
+    Header,
+    add_syslog,
+    process_id,
+    program_name,
+    syslog_of,
+)
+from ingest.mapping.origin import Origin
+from ingest.mapping.plain import TIME_UNREADABLE
+from ingest.times import iso8601
+from tocsin.contracts import ECS_VERSION
+from tocsin.errors import BadInput
+from tocsin.ids import digest
+from tocsin.route import route_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ingest.mapping.library import Made
+    from ingest.mapping.recognition import Candidate
+    from tocsin.contracts import Document
+
+#: Version of framing and of the generic mapping, in `tocsin.parser.version` of their events.
+PARSER_VERSION = "2"
+
+#: Largest source text of one event, bytes: an event is about four times its text, and must
+#: stay below a record's limit whatever its characters become in JSON.
+MAX_EVENT = 1024 * 1024
+
+#: Most events that one raw record may become (a CloudTrail file holds a few thousand records).
+MAX_EVENTS = 20_000
+
+#: Deepest nesting of envelopes.
+MAX_ENVELOPES = 3
+
+_BLANK = " \t\r\n\0\ufeff"
+_UTF8_BOM = b"\xef\xbb\xbf"
+_JSON_BLANK = b" \t\r\n\0"
+#: `{`, or a list of objects: text in brackets (`[error] …`) is no broken JSON.
+_JSON_START = re.compile(rb'\{|\[\s*(?:\{\s*["}]|\]|\[)')
+#: First bytes of JSON, of blanks before it and of a byte order mark.
+_MAYBE_JSON = frozenset({b"{", b"[", b"\xef", *(bytes([code]) for code in _JSON_BLANK)})
+_SANE_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+
+#: One of them gives a shipper's Windows event away: only such objects are looked at closer.
+_WINDOWS_KEYS = windows.KEYS
+
+
+class Delivery:
+    """A raw record as the formats need it: bytes, where they come from and when."""
+
+    __slots__ = ("data", "offset", "origin", "origin_id")
+
+    def __init__(
+        self,
+        data: bytes,
+        source: str,
+        tenant: str,
+        received: int,
+        position: tuple[str, int, int],
+        origin_id: str,
+        zone: str,
+    ) -> None:
+        """Raises BadInput `received_unreadable` or `timezone_unknown`."""
+        topic, partition, self.offset = position
+        self.data = data
+        self.origin_id = origin_id
+        self.origin = Origin(topic, partition, source, tenant, received, zone)
+
+
+class Context:
+    """What belongs to one line on its way: where it comes from and what it is called."""
+
+    __slots__ = ("id", "offset", "origin", "original")
+
+    def __init__(self, origin: Origin, offset: int, id: str, original: str) -> None:
+        self.origin = origin
+        self.offset = offset
+        self.id = id
+        self.original = original
+
+
+class Normalizer:
+    """Raw records to events, by the mappings of a library, else generically.
+
+    `mappings=False` leaves out the mappings, and what is already ECS is no exception.
+    """
+
+    def __init__(self, library: Library | None = None, *, mappings: bool = True) -> None:
+        self.library = (library or builtin()) if mappings else Library(())
+        self._mappings = mappings
+        self._find = self.library.recognizer
+        self._run = {id: runner.function for id, runner in self.library.runners.items()}
+
+    def events(self, raw: Delivery) -> list[tuple[Document, int]]:
+        """Every event of a raw record with its time (ms); none for an empty list of records.
+
+        Raises BadInput.
+        """
+        made = self.made(raw.data, raw.origin, raw.offset, raw.origin_id)
+        return [(document, at) for document, at, _ in made]
+
+    def made(self, data: bytes, origin: Origin, offset: int, id: str) -> list[Made]:
+        """Every event of a raw record; none for an empty list of records.
+
+        `id` is the identity of the line at its source, "" where it has none. Raises BadInput.
+        """
+        if data[:1] in _MAYBE_JSON:
+            stripped = data.removeprefix(_UTF8_BOM).strip(_JSON_BLANK)
+            if _JSON_START.match(stripped) is not None:
+                return self._json(stripped, origin, offset, id)
+        if len(data) > MAX_EVENT:
+            raise BadInput("too_large", f"{len(data)} bytes; an event has at most {MAX_EVENT}")
+        text = data.decode("utf-8", "replace").strip(_BLANK)
+        if not text:
+            raise BadInput("empty", "nothing but blanks")
+        return [self._text(text, Context(origin, offset, id, text))]
+
+    # Texts
+
+    def _text(self, text: str, c: Context) -> Made:
+        head = syslog.header(text, c.origin.received, c.origin.zone)
+        if head is not None:
+            header, payload = head
+            if payload and (made := self._payload(payload, header, c)) is not None:
+                return made
+        made = self._payload(text, NO_HEADER, c)
+        if made is None and head is None and (tagged := syslog.tagged(text)) is not None:
+            made = self._payload(tagged[1], tagged[0], c)
+        if made is not None:
+            return made
+        check_text(text)
+        header, payload = head if head is not None else (NO_HEADER, text)
+        return self._generic_text(payload, header, c)
+
+    def _payload(self, text: str, header: Header, c: Context, depth: int = 0) -> Made | None:
+        """The event of a text by the best mapping, None if no mapping knows it."""
+        fallback: Candidate | None = None
+        if text[-1] == "}" and (inner := json_within(text)) is not None:
+            made = self._object(inner[0], text, header, c, depth)
+            if made is not None:
+                return made
+        for format, fields in marked(text):
+            if (made := self._fields(format, fields, text, header, c)) is not None:
+                return made
+        for one in self._find.of_text(text, header.program):
+            made = self._candidate(one, text, header, c, must=True)
+            if made is not None:
+                return made
+            fallback = fallback or self._knows(one, text, header, c)
+        program = self._find.of_phrase(text)
+        if program is not None:
+            return self._run[program.id]("text")(
+                {"message": text}, text, header, c.origin, c.offset, c.id, c.original, False
+            )
+        for format, fields in unmarked(text, self._find.columns):
+            if (made := self._fields(format, fields, text, header, c)) is not None:
+                return made
+        if fallback is None:
+            return None
+        return self._candidate(fallback, text, header, c, must=False)
+
+    def _knows(self, one: Candidate, text: str, header: Header, c: Context) -> Candidate | None:
+        """The candidate if it knows a text that fits none of its patterns."""
+        if one.entry.format != "text" or not one.text_fits(text):
+            return None
+        holds = one.entry.condition is None or one.holds({"message": text}, text, header, c.origin)
+        return one if holds else None
+
+    def _candidate(
+        self, one: Candidate, text: str, header: Header, c: Context, *, must: bool
+    ) -> Made | None:
+        entry = one.entry
+        if not one.text_fits(text):
+            return None
+        if entry.format == "csv":
+            found = csv.frame(text, entry.columns, entry.delimiter)
+            if found is None:
+                return None
+            fields: dict[str, Any] = found
+        else:
+            fields = {"message": text}
+        if entry.condition is not None and not one.holds(fields, text, header, c.origin):
+            return None
+        return self._run[one.program.id](entry.format)(
+            fields,
+            text,
+            header,
+            c.origin,
+            c.offset,
+            c.id,
+            c.original,
+            must and entry.format == "text",
+        )
+
+    def _fields(
+        self, format: str, fields: dict[str, Any], text: str, header: Header, c: Context
+    ) -> Made | None:
+        """The event of a framed line by the best mapping, None if no mapping knows it."""
+        program = self._find.of_fields(format, fields, text, header, c.origin)
+        if program is None:
+            return None
+        return self._run[program.id](format)(
+            fields, text, header, c.origin, c.offset, c.id, c.original, False
+        )
+
+    # Objects
+
+    def _json(self, data: bytes, origin: Origin, offset: int, id: str) -> list[Made]:
+        value = read_json(data)
+        records = _records(value)
+        if records is None:
+            if len(data) > MAX_EVENT:
+                raise BadInput("too_large", f"{len(data)} bytes; an event has at most {MAX_EVENT}")
+            text = data.decode("utf-8", "replace")
+            return [self._record(value, text, Context(origin, offset, id, text))]
+        if len(records) > MAX_EVENTS:
+            raise BadInput("too_many", f"{len(records)} events; a record may hold {MAX_EVENTS}")
+        texts = [orjson.dumps(record) for record in records]
+        if (largest := max(map(len, texts), default=0)) > MAX_EVENT:
+            raise BadInput("too_large", f"an event of {largest} bytes; at most {MAX_EVENT}")
+        whole = id or origin.place(offset)
+        made = []
+        for index, (record, encoded) in enumerate(zip(records, texts, strict=True)):
+            text = encoded.decode()
+            own = digest("event", whole, index)
+            made.append(self._record(record, text, Context(origin, offset, own, text)))
+        return made
+
+    def _record(self, record: dict[str, Any], text: str, c: Context) -> Made:
+        """The event of an object: one that no mapping can read is mapped generically."""
+        made = self._object(record, text, NO_HEADER, c)
+        if made is not None:
+            return made
+        if self._mappings and ecs.recognises(record):
+            try:
+                document, at, parser = ecs.parse(record, c.origin.zone)
+            except BadInput as error:
+                return self._generic("json", record, text, NO_HEADER, c, error)
+            return self._finished(document, at, parser, NO_HEADER, c)
+        return self._generic("json", record, text, NO_HEADER, c)
+
+    def _object(
+        self, record: dict[str, Any], text: str, header: Header, c: Context, depth: int = 0
+    ) -> Made | None:
+        """The event of an object by the best mapping, within envelopes too."""
+        if not _WINDOWS_KEYS.isdisjoint(record):
+            fields = windows.frame(record)
+            if fields is not None:
+                made = self._fields("windows", dict(fields), text, header, c)
+                if made is not None:
+                    return made
+        made = self._fields("json", record, text, header, c)
+        if made is not None or depth >= MAX_ENVELOPES:
+            return made
+        inside = unwrap(record, c.origin.received, c.origin.zone)
+        if inside is None:
+            return None
+        inner, outer = inside
+        if isinstance(inner, dict):
+            return self._object(inner, text, outer, c, depth + 1)
+        inner = inner.strip(_BLANK)
+        if not inner:
+            return None
+        head = syslog.header(inner, c.origin.received, c.origin.zone)
+        if head is not None and head[1]:
+            made = self._payload(head[1], head[0], c, depth + 1)
+            if made is not None:
+                return made
+        return self._payload(inner, outer, c, depth + 1)
+
+    # What no mapping knows
+
+    def _generic_text(self, text: str, header: Header, c: Context) -> Made:
+        if text:
+            inner = json_within(text)
+            if inner is not None:
+                return self._generic("json", inner[0], text, header, c)
+            for format, fields in _framed(text):
+                return self._generic(format, fields, text, header, c)
+        return self._generic("text", {"message": text}, text, header, c)
+
+    def _generic(
+        self,
+        format: str,
+        fields: dict[str, Any],
+        text: str,
+        header: Header,
+        c: Context,
+        error: BadInput | None = None,
+    ) -> Made:
+        known = None if header is NO_HEADER else header
+        document = generic.map_fields(format, fields, text, known, c.origin.received, c.origin.zone)
+        at, document["@timestamp"] = iso8601(document["@timestamp"])
+        if header.unreadable:
+            tags = document.setdefault("tags", [])
+            if TIME_UNREADABLE not in tags:
+                tags.append(TIME_UNREADABLE)
+        if error is not None:
+            document["error"] = {"code": error.reason_code, "message": str(error)}
+        _add_header(document, header, format)
+        return self._finished(document, at, f"generic.{format}", header, c)
+
+    def _finished(
+        self, document: Document, at: int, parser: str, header: Header, c: Context
+    ) -> Made:
+        """Add what every event has."""
+        event: dict[str, Any] = document["event"]
+        origin = c.origin
+        provided = event.get("id") if parser == "ecs" else None
+        if not isinstance(provided, str) or _SANE_ID.fullmatch(provided) is None:
+            provided = None
+        event["id"] = provided or c.id or origin.place(c.offset)
+        event["created"] = origin.created
+        if parser != "ecs" or "original" not in event:
+            event["original"] = c.original
+        document["ecs"] = {"version": ECS_VERSION}
+        relate(document)
+        document["tocsin"] = {
+            "origin": f"{origin.prefix}{c.offset}",
+            "source": origin.source,
+            "tenant": origin.tenant,
+            "parser": {"name": parser, "version": PARSER_VERSION},
+            **(header.own or {}),
+            **document.get("tocsin", {}),
+        }
+        return document, at, route_of(document)
+
+
+def _framed(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The frames that are worth mapping generically: those that name their fields."""
+    for format, fields in marked(text):
+        if format != "access":
+            yield format, fields
+    for format, fields in unmarked(text, ()):
+        if format == "kv":
+            yield format, fields
+
+
+def _add_header(document: Document, header: Header, format: str) -> None:
+    """Add what the header says and a generic document leaves open."""
+    if header is NO_HEADER:
+        return
+    host = document.setdefault("host", {}) if header.host is not None else {}
+    if header.host is not None and "name" not in host and "hostname" not in host:
+        host["name"] = host["hostname"] = header.host
+    process: dict[str, Any] = document.get("process", {})
+    if format == "text" and header.program is not None:
+        process = document.setdefault("process", process)
+        if "executable" not in process:
+            process.setdefault("name", program_name(header.program))
+        pid = process_id(header.pid) if header.pid is not None else None
+        if pid is not None:
+            process.setdefault("pid", pid)
+    told = syslog_of(header, host.get("name"), process.get("name"), process.get("pid"))
+    if told is not None:
+        add_syslog(document, told)
+
+
+def _records(value: Any) -> list[dict[str, Any]] | None:
+    """The members of a list of events, None for an object that is one event itself."""
+    if isinstance(value, dict):
+        return members(value)
+    if isinstance(value, list) and all(isinstance(member, dict) for member in value):
+        return value
+    raise BadInput("json_not_object", "JSON, but neither an object nor a list of objects")
