@@ -106,6 +106,8 @@ class HttpSource(Listening):
             group.create_task(server.serve(sockets=[listener]), name=f"{self.name} serving")
             await self._stopping.wait()
             server.should_exit = True
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
 
 
 class _Server(uvicorn.Server):
@@ -157,6 +159,15 @@ def bounded_protocol(
         def on_response_complete(self) -> None:
             super().on_response_complete()
             self._await_head()
+
+        def shutdown(self) -> None:
+            # A close over TLS waits for the peer's word, and one that is silent gives none.
+            cycle: Any = self.cycle
+            under_way = cycle is not None and not cycle.response_complete
+            if under_way or self.transport.get_write_buffer_size():
+                super().shutdown()
+            else:
+                self.transport.abort()
 
         def _await_head(self) -> None:
             if self._head is not None:
