@@ -37,6 +37,10 @@ class Step(Protocol):
         """Add fields in place; what the event says itself is never replaced."""
         ...
 
+    def problems(self) -> list[str]:
+        """What is wrong with its files now, for people."""
+        ...
+
 
 class Enricher:
     """All configured steps in order; `counters` counts what could not be looked up, by step."""
@@ -65,6 +69,10 @@ class Enricher:
         """Read what has changed: a stat for each file, about 2 µs, if nothing has."""
         for step in self._steps:
             step.refresh()
+
+    def problems(self) -> list[str]:
+        """What is wrong with the files now, for people."""
+        return [problem for step in self._steps for problem in step.problems()]
 
     def apply(self, document: Document) -> None:
         """Enrich in place. A defect costs the event the step's fields, and is counted and told."""

@@ -55,6 +55,10 @@ class Inventory:
         if found:
             document.setdefault("tocsin", {})["asset"] = found
 
+    def problems(self) -> list[str]:
+        """What is wrong with the file now."""
+        return [self._file.problem] if self._file.problem else []
+
     def _told(self, body: object, names: tuple[str, ...]) -> dict[str, Any] | None:
         """Of the first name or address that the inventory knows."""
         if not isinstance(body, dict):

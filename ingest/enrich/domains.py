@@ -37,6 +37,10 @@ class Domains:
             if name in document:
                 self._add(document[name], "domain")
 
+    def problems(self) -> list[str]:
+        """What is wrong with the list now."""
+        return [self._file.problem] if self._file is not None and self._file.problem else []
+
     def _add(self, body: Any, field: str) -> None:
         if not isinstance(body, dict) or "registered_domain" in body:
             return

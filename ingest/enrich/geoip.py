@@ -97,6 +97,10 @@ class Geoip:
                 self._counters["geoip"] += 1
                 _tag(document)
 
+    def problems(self) -> list[str]:
+        """What is wrong with the files now."""
+        return [file.problem for file in self._files if file.problem]
+
     def _look_up(self, ip: str) -> Place:
         geo: dict[str, Any] = {}
         network: dict[str, Any] = {}

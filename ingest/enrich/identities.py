@@ -81,6 +81,10 @@ class Identities:
         if found:
             document.setdefault("tocsin", {})["identity"] = found
 
+    def problems(self) -> list[str]:
+        """What is wrong with the file now."""
+        return [self._file.problem] if self._file.problem else []
+
 
 def _find(known: Mapping[str, Identity], body: Mapping[str, Any]) -> Identity | None:
     for name in _NAMES:

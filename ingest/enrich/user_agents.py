@@ -59,6 +59,10 @@ class UserAgents:
                 # A copy: what is remembered must not change with one event.
                 body[name] = value.copy() if isinstance(value, dict) else value
 
+    def problems(self) -> list[str]:
+        """There are no files."""
+        return []
+
 
 def _fields(parsed: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {}

@@ -181,6 +181,9 @@ class Naming:
     def refresh(self) -> None:
         """Nothing to read."""
 
+    def problems(self) -> list[str]:
+        return []
+
     def apply(self, document: Document) -> None:
         document["user"]["full_name"] = "Zcanary Person"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tocsin.cli.knowledge import examined
 from tocsin.cli.loading import load_content
 from tocsin.cli.options import config_option
 from tocsin.cli.sources import build_source
@@ -65,6 +66,7 @@ async def _examine(settings: Settings) -> list[Check]:
     else:
         checks.extend([check async for check in _content(settings, content)])
     checks.extend([check async for check in _sources(settings)])
+    checks.extend(_knowledge(settings))
     checks.append(await _checked(f"log ({settings.log.backend})", _log(settings)))
     checks.append(await _checked(f"store ({settings.store.backend})", _store(settings)))
     return checks
@@ -84,6 +86,16 @@ async def _content(settings: Settings, content: Content) -> AsyncIterator[Check]
     unserved = sorted({v for v in settings.response.bindings} - set(content.bindings))
     if unserved:
         yield Check("bindings", False, f"nobody serves {', '.join(unserved)}")
+
+
+def _knowledge(settings: Settings) -> list[Check]:
+    try:
+        return [
+            Check(what, not problem, problem or found)
+            for what, found, problem in examined(settings, SystemClock())
+        ]
+    except TocsinError as error:
+        return [Check("enrichment, indicators and privacy", False, str(error))]
 
 
 async def _sources(settings: Settings) -> AsyncIterator[Check]:

@@ -18,6 +18,7 @@ from ingest.door import Door
 from ingest.enrich import Enricher
 from ingest.privacy import Policy
 from tocsin.config import secret
+from tocsin.errors import StoreUnavailable
 from tocsin.subject_keys import SubjectKeys
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tocsin.config import Settings
     from tocsin.log.base import Log
     from tocsin.metrics import Metrics
+    from tocsin.subjects import SubjectKey
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +96,38 @@ class Knowledge:
         """Close what was opened."""
         if self.keys is not None:
             self.keys.close()
+
+
+class _Unopened:
+    """Stands for the keys where policies are only looked at."""
+
+    def key(self, subject: str) -> SubjectKey:
+        raise StoreUnavailable("the keys are not open")
+
+    def by_id(self, id: str) -> SubjectKey | None:
+        return None
+
+    def flush(self) -> None:
+        """Nothing is written."""
+
+
+def examined(settings: Settings, clock: Clock) -> Iterator[tuple[str, str, str]]:
+    """For `tocsin doctor`: what was looked at, what was found, and what is wrong with it."""
+    enricher = Enricher.configured(settings.enrichment)
+    if enricher is not None:
+        problems = enricher.problems()
+        yield "enrichment", "all files are read", "; ".join(problems)
+    if settings.indicators.feeds:
+        feeds = Feeds(settings.indicators, spool(settings), clock)
+        feeds.refresh()
+        for report in feeds.reports():
+            yield f"feed {report.feed}", f"{report.kept} indicators", report.problem
+    privacy = settings.privacy
+    if privacy.policies:
+        Policy(privacy, secret(privacy.key).encode() if privacy.key else b"", _Unopened())
+        path = subjects_file(settings)
+        kept = f"keys in {path}" if path.exists() else f"{path} will be made by the first start"
+        yield "privacy", f"{len(privacy.policies)} policies; {kept}", ""
 
 
 def spool(settings: Settings) -> Path:

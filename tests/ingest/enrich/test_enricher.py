@@ -65,6 +65,9 @@ class Defective:
     def refresh(self) -> None:
         """Nothing to read."""
 
+    def problems(self) -> list[str]:
+        return []
+
     def apply(self, document: Document) -> None:
         raise RuntimeError("a defect")
 
@@ -72,6 +75,9 @@ class Defective:
 class Marking:
     def refresh(self) -> None:
         """Nothing to read."""
+
+    def problems(self) -> list[str]:
+        return []
 
     def apply(self, document: Document) -> None:
         document["marked"] = True
