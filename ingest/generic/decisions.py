@@ -113,6 +113,8 @@ def _processes(found: Candidates) -> None:
         own = True
     _take_processes(found, "~target.", "")
     _take_processes(found, "~actor.", "process.parent" if own else "process")
+    for name, path in (("process.name", "process.executable"), ("file.name", "file.path")):
+        _join(found, name, path)
     if not found.has("process.command_line", 60) or found.has("process.executable", 60):
         return
     if found.has("process.name"):
@@ -123,6 +125,14 @@ def _processes(found: Candidates) -> None:
     for kind in ("sha256", "md5", "sha1"):
         for score, value in found.by_target.get(f"file.hash.{kind}", ()):
             found.offer(f"process.hash.{kind}", score - 20, value)
+
+
+def _join(found: Candidates, name: str, path: str) -> None:
+    """A directory in the place of a path gets the file's name behind it."""
+    last = found.best(name) or (found.best("file.name") if name == "process.name" else None)
+    for at, (score, value) in enumerate(found.by_target.get(path, ())):
+        if isinstance(value, str) and value[-1:] in ("/", "\\") and isinstance(last, str):
+            found.by_target[path][at] = (score, value + last)
 
 
 _OWN = ("process.executable", "process.command_line", "process.name")
@@ -274,7 +284,14 @@ def _concluded(found: Candidates) -> None:
 
 
 #: What identifies one event, and no kind of events.
-_OPAQUE_CODE = re.compile(r"\{?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?", re.ASCII)
+_OPAQUE_CODE = re.compile(
+    r"\{?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?|[0-9A-Fa-f]{16,128}|\d{13,}|"
+    r"[0-9A-Z]{24,64}",
+    re.ASCII,
+)
+
+#: Longest id of a rule that may be its name, characters.
+MAX_RULE = 64
 
 #: A number that is called an id names a kind of event if it is smaller; else the event itself.
 MAX_CODE = 10_000_000
@@ -296,7 +313,8 @@ def _codes(found: Candidates) -> None:
         if (number := convert.whole(value)) is not None and number < MAX_CODE:
             found.offer("event.code", score, value)
     for score, value in found.by_target.get("rule.id", ()):
-        if isinstance(value, str) and not value.isdigit() and len(value) < 64:
+        named = isinstance(value, str) and not value.isdigit() and len(value) < MAX_RULE
+        if named and _OPAQUE_CODE.fullmatch(value) is None:
             found.offer("rule.name", score // 3, value)
 
 
@@ -332,8 +350,55 @@ def _mail(found: Candidates) -> None:
 
 def _domains(found: Candidates) -> None:
     for score, value in found.take("~name.domain"):
-        if isinstance(value, str) and "." in value and convert.host(value):
-            found.offer("destination.domain", score, value)
+        if isinstance(value, str) and "." in value and (name := convert.host(value)):
+            found.offer("destination.domain", score, name)
+    hosts = [one for one in found.take("host.name") if "/" not in str(one[1])]
+    if hosts:
+        found.by_target["host.name"] = hosts
+    providers = found.take("cloud.provider")
+    if providers:
+        found.by_target["cloud.provider"] = [(s, str(v).lower()) for s, v in providers]
+
+
+#: Numbers of the commonest types of questions (IANA, DNS parameters).
+_QUESTIONS = {
+    **{"1": "A", "2": "NS", "5": "CNAME", "6": "SOA", "12": "PTR", "15": "MX", "16": "TXT"},
+    **{"28": "AAAA", "33": "SRV", "35": "NAPTR", "43": "DS", "46": "RRSIG", "48": "DNSKEY"},
+    **{"64": "SVCB", "65": "HTTPS", "255": "ANY", "257": "CAA"},
+}
+_QUESTION = re.compile(r"(?:\d{1,5} ?\(?)?([A-Za-z][A-Za-z0-9]{0,9})\)?", re.ASCII)
+
+
+def _questions(found: Candidates) -> None:
+    """Types of questions by their names; a question without one of them is no name server's."""
+    for score, value in found.take("dns.question.type"):
+        text = str(value)
+        if (name := _QUESTIONS.get(text)) is not None:
+            found.offer("dns.question.type", score, name)
+        elif (match := _QUESTION.fullmatch(text)) is not None:
+            found.offer("dns.question.type", score, match[1])
+            return
+        else:
+            continue
+        return
+
+
+_REQUEST = re.compile(r"([A-Z]{3,9}) (\S{1,8192})(?: HTTP/([\d.]{1,4}))?", re.ASCII)
+
+
+def _requests(found: Candidates) -> None:
+    """A request line is a method and a URL."""
+    lines = found.take("~request")
+    kept: list[Candidate] = []
+    for score, value in [*lines, *found.take("url")]:
+        match = _REQUEST.fullmatch(value) if isinstance(value, str) and " " in value else None
+        if match is not None and match[1] in _METHODS:
+            found.offer("http.request.method", score, match[1])
+            kept.append((score, match[2]))
+        elif (score, value) not in lines:
+            kept.append((score, value))
+    if kept:
+        found.by_target["url"] = kept
     if not found.has("destination.domain"):
         for score, value in found.by_target.get("tls.client.server_name", ()):
             found.offer("destination.domain", score // 2, value)
@@ -388,6 +453,8 @@ DECISIONS: tuple[Callable[[Candidates], None], ...] = (
     _codes,
     _devices,
     _domains,
+    _questions,
+    _requests,
     _mail,
     _clouds,
     _cef,

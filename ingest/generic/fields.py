@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: Compound targets whose value may be a login with a domain: both it and the bare name are users.
 _LOGINS = ("user", "source.user", "user.target")
 
+#: Fields whose value is a name: neither a number nor an address.
+_NAMES = frozenset({"user.name", "user.full_name", "log.level", "source.user.name"})
+
 _MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 
 #: Texts that name nobody and nothing, beyond those of ingest.mapping.values.
@@ -52,6 +55,8 @@ def assign(found: Candidates) -> dict[str, Any]:
             continue
         for _, value in found.take(target):
             if absent(value) or (isinstance(value, str) and value.lower() in _NOBODY):
+                continue
+            if target in _NAMES and (not isinstance(value, str) or address(value) is not None):
                 continue
             if (made := cast(kind, value)) is not None and made != "":
                 out[target] = made

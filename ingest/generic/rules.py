@@ -212,9 +212,12 @@ registry.path        80 name : registry key
 registry.value       84 value : registry ! type|new|old
 registry.value       84 name : registry value
 # URLs and HTTP
-url                  84 url ! referer|threat|event|alert|icon|help|console|portal|request|redirect|avatar|html|report|description|profile|old
+url                  84 url ! referer|threat|event|alert|icon|help|console|portal|request|redirect|avatar|html|report|description|profile|old|issue|investigation|notification|self|dashboard
 url                  88 url : http|request ! referer
-url                  60 url ! referer|icon|help|console|portal|avatar|profile
+url                  60 url ! alert|event|rule|issue|investigation|notification|self|dashboard|referer|icon|help|console|portal|avatar|profile
+url                  50 link : file|threat|email
+~request             80 request
+url.domain           88 host : request client
 url.path             86 path : url|http|request ! file|process
 url.path             80 path : query ! file
 url.query            86 query : url|http|request ! dns|path

@@ -85,7 +85,9 @@ _QUOTED_USER = re.compile(
     r"\b[Uu]ser(?:name)?[ :=]{1,3}(?:'([^']{1,128})'|\"([^\"]{1,128})\"|\[([^\]]{1,128})\])"
 )
 _FOR = re.compile(
-    r"\bfor (?:invalid |illegal |unknown )?(?:user )?['\"]?([A-Za-z_][\w.@\\$-]{0,63})['\"]?"
+    r"\b(?:log(?:in|on)|password|publickey|auth\w{0,12}|sessions?|opened|closed|accepted|failed|"
+    r"failure|access|\w{1,24}_authenticator)\b[^.;:]{0,40}? "
+    r"for (?:invalid |illegal |unknown )?(?:user )?['\"]?([A-Za-z_][\w.@\\$-]{0,63})['\"]?"
     r"(?= from\b|\(uid| by\b|,|$)",
     re.ASCII,
 )
