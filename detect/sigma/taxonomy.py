@@ -75,6 +75,7 @@ class Taxonomy:
         self._deciding = sorted(names)
         self._ecs = FieldMap()
         self._routes: dict[RouteKey, tuple[int, ...]] = {}
+        self._bound: dict[Logsource, tuple[int, ...]] = {}
 
     def bind(self, logsource: Logsource) -> tuple[int, ...]:
         """The entries on whose events a rule of this logsource is evaluated.
@@ -82,10 +83,13 @@ class Taxonomy:
         Where entries are exactly the rule's logsource they alone count, because the conditions
         of a narrower entry include those of the wider one; else every entry it covers.
         """
-        exact = tuple(i for i, e in enumerate(self.entries) if e.logsource == logsource)
-        return exact or tuple(
-            i for i, e in enumerate(self.entries) if logsource.covers(e.logsource)
-        )
+        bound = self._bound.get(logsource)
+        if bound is None:
+            exact = tuple(i for i, e in enumerate(self.entries) if e.logsource == logsource)
+            bound = self._bound[logsource] = exact or tuple(
+                i for i, e in enumerate(self.entries) if logsource.covers(e.logsource)
+            )
+        return bound
 
     def route(self, event: Mapping[str, Any]) -> tuple[int, ...]:
         """The positions of the entries that the event belongs to, in order."""
