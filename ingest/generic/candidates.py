@@ -45,6 +45,10 @@ class Candidates:
         found = self.by_target.get(target)
         return max(found, key=_score)[1] if found else None
 
+    def has_user(self) -> bool:
+        """True if somebody is named."""
+        return any(name in self.by_target for name in ("user", "user.name", "user.email"))
+
     def has(self, target: str, score: int = 0) -> bool:
         """True if a candidate of at least `score` is there."""
         return any(worth >= score for worth, _ in self.by_target.get(target, ()))

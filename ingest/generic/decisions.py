@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ingest.document import address
-from ingest.generic.outcomes import done, of_value, said
+from ingest.generic.outcomes import done, of_value, said, words_within
 from ingest.generic.words import spelled
 from ingest.mapping import convert
 
@@ -216,7 +216,7 @@ def _placeless(found: Candidates) -> None:
     for score, value in found.take("~ip"):
         if isinstance(value, str) and address(value) is not None:
             found.offer("source.ip", min(score, 50), value)
-    if not found.has("source.ip") and not found.has("destination.ip") and found.has("user"):
+    if not found.has("source.ip") and not found.has("destination.ip") and found.has_user():
         for score, value in found.by_target.get("host.ip", ()):
             found.offer("source.ip", min(score, 30), value)
 
@@ -236,6 +236,9 @@ def _protocol(found: Candidates) -> None:
 
 def _outcome(found: Candidates) -> None:
     """Words of success and failure; a code of zero is success where it is a result."""
+    action = found.best("~action")
+    if isinstance(action, str) and not _REFUSED.isdisjoint(words_within(action)):
+        found.offer("event.outcome", REFUSED, "failure")
     for score, value in found.take("~outcome"):
         made = of_value(value)
         if made is not None:
@@ -243,6 +246,12 @@ def _outcome(found: Candidates) -> None:
     for score, value in found.take("~blocked"):
         if (blocked := convert.boolean(value)) is not None:
             found.offer("event.outcome", score, "failure" if blocked else "success")
+
+
+#: Words of an action that say by themselves that it failed (`UserLoginFailed`), and their worth:
+#: more than that of a status, which may be that of the report.
+_REFUSED = spelled("failed failure denied rejected refused")
+REFUSED = 96
 
 
 def _action(found: Candidates) -> None:

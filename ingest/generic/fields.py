@@ -21,6 +21,13 @@ _LOGINS = ("user", "source.user", "user.target")
 #: Fields whose value is a name: neither a number nor an address.
 _NAMES = frozenset({"user.name", "user.full_name", "log.level", "source.user.name"})
 
+#: What the values of some fields look like: names alone are not sure enough of them.
+_SHAPES = {
+    "cloud.region": re.compile(r"[A-Za-z][A-Za-z0-9 -]{1,31}"),
+    "network.protocol": re.compile(r"[A-Za-z][\w.+/-]{0,31}(?: [\w.+/-]{1,32}){0,3}"),
+    "network.application": re.compile(r"[A-Za-z][\w.+/ -]{0,63}"),
+}
+
 _MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 
 #: Texts that name nobody and nothing, beyond those of ingest.mapping.values.
@@ -55,6 +62,9 @@ def assign(found: Candidates) -> dict[str, Any]:
             continue
         for _, value in found.take(target):
             if absent(value) or (isinstance(value, str) and value.lower() in _NOBODY):
+                continue
+            shape = _SHAPES.get(target)
+            if shape is not None and shape.fullmatch(str(value)) is None:
                 continue
             if target in _NAMES and (not isinstance(value, str) or address(value) is not None):
                 continue

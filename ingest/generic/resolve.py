@@ -96,6 +96,8 @@ def _ecs(path: str) -> tuple[tuple[str, int], ...] | None:
     """A path that is an ECS field means that field."""
     if path not in ECS or path in RESERVED or path.startswith(_NOT_EXACT) or "." not in path:
         return None
+    if path.endswith("user.name") or path == "user.target.name":
+        path = path.removesuffix(".name")  # it may hold a domain as well
     return ((path, EXACTLY),)
 
 

@@ -102,7 +102,6 @@ user.full_name       70 displayname : user|actor ! target|group|app|role|device|
 user                 60 externalid : user|actor ! target
 user                 78 alternateid : user|actor ! target
 user.target          76 alternateid : target user
-user                 64 logname
 user                 56 owner : device|host|account|mail|file ! id|type
 source.user+user     84 name : src user ! process|file|domain|group
 source.user+user     82 user : src ! process|file|type|agent|group
@@ -268,7 +267,7 @@ network.protocol     90 protocol : ^app
 ~protocol            80 name : protocol ! auth
 network.iana_number  70 number : protocol
 network.protocol     70 app : protocol
-network.protocol     64 service ! name|cloud|user|process|id|account|target|type
+network.protocol     64 service ! time|received|name|cloud|user|process|id|account|target|type
 network.protocol     60 app ! type|id|risk|category|client|user|device|target|version
 network.protocol     60 name : app network|protocol
 network.application  60 name : app ! process|user|target|service|type|client|host

@@ -56,7 +56,7 @@ def test_documented_names(name: str, target: str | None) -> None:
         ("timestamp", "ingestedAt", "~time"),
         ("properties.timestamp", "time", "~time"),
         ("timestamp", "details.session.lastActivityTime", "~time"),
-        ("user.name", "previous_user_name", "user.name"),
+        ("user.name", "previous_user_name", "user"),
         ("sourceAddress", "source", "source.ip"),
     ],
 )
