@@ -151,7 +151,11 @@ class Listening(ABC):
 
 
 def bind(settings: Listener, kind: socket.SocketKind) -> socket.socket:
-    """A socket bound as the settings say, not blocking; raises OSError."""
+    """A socket bound as the settings say, listening if it is a stream, not blocking.
+
+    Raises OSError. Listening is part of it because with SO_REUSEADDR two may bind one port, and
+    only the second to listen is told.
+    """
     host = "127.0.0.1" if settings.host == "localhost" else settings.host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, kind)
@@ -160,6 +164,8 @@ def bind(settings: Listener, kind: socket.SocketKind) -> socket.socket:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setblocking(False)
         bound.bind((host, settings.port))
+        if kind is socket.SOCK_STREAM:
+            bound.listen(BACKLOG)
     except OSError:
         bound.close()
         raise

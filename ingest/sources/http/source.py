@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from tocsin.log.base import Log
     from tocsin.source_config import HttpSource as HttpSettings
 
-logger = logging.getLogger(__name__)
+#: Uvicorn would warn of each request that is none: whoever reaches the port could fill the disk.
+_PROTOCOL_LOGGER = logging.getLogger(f"{__name__}.protocol")
+_PROTOCOL_LOGGER.setLevel(logging.ERROR)
 
 #: How long requests under way may take after a stop, seconds.
 GRACE = 10
@@ -139,6 +141,7 @@ def bounded_protocol(
         _counted = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            self.logger = _PROTOCOL_LOGGER
             super().connection_made(transport)
             if account.connections >= max_connections:
                 account.refused["connections"] += 1
@@ -159,6 +162,10 @@ def bounded_protocol(
         def on_response_complete(self) -> None:
             super().on_response_complete()
             self._await_head()
+
+        def send_400_response(self, msg: str) -> None:
+            account.refused["malformed"] += 1
+            super().send_400_response(msg)
 
         def shutdown(self) -> None:
             # A close over TLS waits for the peer's word, and one that is silent gives none.

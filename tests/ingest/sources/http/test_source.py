@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import random
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -278,6 +279,7 @@ async def test_what_is_no_http_and_what_is_not_here(log: SqliteLog, clock: Manua
         reader, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)
         writer.write(b"<13>syslog on the wrong port\n\r\n\r\n")
         assert b"400 Bad Request" in await _rest(reader)
+        assert source.account.refused == {"malformed": 1}
         writer.close()
         assert (await http.get("/a/b/c")).status_code == 404
         assert (await http.get("/ingest")).status_code in (200, 405)
@@ -292,6 +294,43 @@ async def test_a_large_batch_is_taken_apart_off_the_loop(
         answer = await http.post("/services/collector", content=b"".join(sent))
         assert answer.status_code == 200
     assert await lines(log) == sent
+
+
+BODIES: dict[str, tuple[bytes, str]] = {
+    "/services/collector": (b'{"time":1,"event":{"a":["x",1.5]}}{"event":"b"}', ""),
+    "/services/collector/raw": (b"one\ntwo\n", ""),
+    "/services/collector/ack": (b'{"acks":[1,2]}', ""),
+    "/_bulk": (b'{"create":{"_index":"x","_id":"1"}}\n{"a":1}\n{"delete":{"_id":1}}\n', ""),
+    "/v1/logs": (
+        b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"intValue":"1"},"flags":1}]}]}]}',
+        "application/json",
+    ),
+    "/ingest": (b'[{"a":1}]', "application/json"),
+}
+
+
+async def test_whatever_is_sent_is_answered_and_nothing_breaks(clock: ManualClock) -> None:
+    """Mutated bodies and headers: never a 500, and everything received is accounted for."""
+    chance = random.Random(11)  # noqa: S311  (test data)
+    source = http_source(MemoryLog(), clock)
+    seen = set()
+    async with client(source) as http:
+        for path, (body, kind) in BODIES.items():
+            for _ in range(60):
+                damaged = bytearray(body)
+                for _ in range(chance.randrange(4)):
+                    damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+                headers = {
+                    "Content-Type": chance.choice([kind, "application/x-protobuf", "\xff/;"]),
+                    "Content-Encoding": chance.choice(["", "", "gzip", "deflate", "x"]),
+                    "X-Splunk-Request-Channel": chance.choice(["", "c"]),
+                    "Idempotency-Key": chance.choice(["", "k" * 300]),
+                }
+                sent = [(n.encode(), v.encode("latin-1")) for n, v in headers.items() if v]
+                answer = await http.post(path, content=bytes(damaged), headers=sent)
+                seen.add(answer.status_code)
+    assert seen == {200, 400, 415}
+    assert source.account.errors == {}
 
 
 class TestTls:
