@@ -18,11 +18,16 @@ MAX_PAIRS = 2_048
 #: The fewest pairs that make a text one of pairs.
 MIN_PAIRS = 2
 
+#: Longest text that is read, characters: reading takes 0.2 µs for each of them.
+MAX_TEXT = 131_072
+
 #: How much of a text is looked at to learn what separates its pairs, characters.
 SAMPLE = 4_096
 
 _NAME = r"[^\W\d][\w.\-/@$#]{0,63}(?:\([\w\-]{1,40}\))?"
-_PLAIN = re.compile(r'([^\W\d][\w.\-/]{0,63})=("[^"\\]*"|[^\s"\'=,;|\[\](){}<>&]*+)(?: |\Z)')
+_PLAIN = re.compile(
+    r'(?<![^ ])([^\W\d][\w.\-/]{0,63})=("[^"\\]*"|[^\s"\'=,;|\[\](){}<>&]*+)(?: |\Z)'
+)
 _FIRST = re.compile(rf"[\s\[({{<]{{0,8}}[\"']?{_NAME}[\"']?(?:=| = )")
 _BOUNDARY = re.compile(rf"(^|[,;] |[\s,;|&])[\"']?{_NAME}[\"']?=")
 _SPACED = re.compile(rf"(?:^|[\s,;|]){_NAME} = ?")
@@ -63,6 +68,8 @@ def frame(text: str) -> dict[str, Any] | None:
     A key met twice is a list of its values; text that belongs to no pair is under `unparsed`.
     A text qualifies if it begins with a key and has MIN_PAIRS pairs at least.
     """
+    if len(text) > MAX_TEXT:
+        return None
     if _FIRST.match(text) is not None:
         fields = pairs(text.strip())
         if len(fields) - (UNPARSED in fields) >= MIN_PAIRS:
