@@ -11,6 +11,8 @@ from detect.rule_tests import run
 from detect.sigma import CompiledRule, load_rules
 from tests.detect.sigma.support import load, rule
 from tests.detect.sigma.test_correlations import correlation
+from tocsin.cli.normalize import library, normalizing
+from tocsin.errors import BadInput
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +31,8 @@ def test_there_are_rules_and_correlations() -> None:
 
 
 def test_all_tests_of_all_rules_pass() -> None:
-    assert [str(failure) for failure in run(RULES, required=True)] == []
+    failures = run(RULES, required=True, normalize=normalizing(library(())))
+    assert [str(failure) for failure in failures] == []
 
 
 @pytest.mark.parametrize("item", ALL, ids=NAMES)
@@ -102,6 +105,9 @@ def test_both_kinds_of_test_are_required(
         {"match": "yes", "event": HIT},
         {"match": True},
         {"match": True, "event": HIT, "events": []},
+        {"match": True, "event": HIT, "raw": "a line"},
+        {"match": True, "raw": "a line"},
+        {"match": True, "events": [{"raw": "a line", "event": HIT}]},
         {"match": True, "event": "text"},
         {"match": True, "evnet": HIT},
         {"match": True, "events": [{"repeat": 2}]},
@@ -135,6 +141,23 @@ def test_numbers_fill_the_placeholder(tmp_path: Path) -> None:
     step = {"repeat": 3, "event": {**HIT, "name": "u{n}"}}
     counted["tests"] = [{"match": True, "events": [step]}]
     assert run(load(tmp_path, rule(1), counted)) == []
+
+
+def _read(data: bytes) -> list[dict[str, Any]]:
+    if not data:
+        raise BadInput("empty", "nothing but blanks")
+    return [{"field": word} for word in data.decode().split()]
+
+
+def test_raw_records_are_normalized_first(tmp_path: Path) -> None:
+    tests = [{"match": True, "raw": "other value"}, {"match": False, "raw": {"value": "{n}"}}]
+    assert _problems(tmp_path, tests, normalize=_read, required=True) == []
+
+
+@pytest.mark.parametrize("raw", ["", " "])
+def test_raw_records_that_give_no_event_fail(tmp_path: Path, raw: str) -> None:
+    (problem,) = _problems(tmp_path, [{"match": False, "raw": raw}], normalize=_read)
+    assert problem.startswith("the test is not valid")
 
 
 def test_a_rule_that_cannot_be_evaluated_fails_where_tests_are_required(tmp_path: Path) -> None:

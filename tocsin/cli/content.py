@@ -15,6 +15,7 @@ from playbooks.loading import LIBRARY, TESTS, load_playbook
 from playbooks.model import schema
 from responders.catalog import known_actions
 from tocsin.cli.loading import load_content, rule_set
+from tocsin.cli.normalize import library, normalizing
 from tocsin.cli.options import config_option, json_option
 from tocsin.cli.output import json_lines, table
 from tocsin.config import load
@@ -56,7 +57,7 @@ def check_rules(config: Path | None, as_json: bool) -> None:
 def test_rules(config: Path | None, required: bool) -> None:
     """Run the tests inside the rules."""
     loaded = rule_set(load(config))
-    failures = rule_tests.run(loaded, required=required)
+    failures = rule_tests.run(loaded, required=required, normalize=normalizing(library(())))
     for failure in failures:
         click.echo(str(failure), err=True)
     count = len(loaded.rules) + len(loaded.correlations)

@@ -18,7 +18,7 @@ from tocsin.errors import BadInput
 from tocsin.log.base import MAX_RECORD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tocsin.errors import MappingError
 
@@ -77,6 +77,18 @@ def library(paths: tuple[Path, ...], explained: Explained | None = None) -> Libr
     for error in errors:
         click.echo(str(error), err=True)
     return Library(programs.values(), explained.watch if explained is not None else None)
+
+
+def normalizing(mappings: Library) -> Callable[[bytes], list[dict[str, Any]]]:
+    """What makes the events of one raw record, as the pipeline does; it raises BadInput."""
+    normalizer = Normalizer(mappings)
+    now = SystemClock().now()
+
+    def events(data: bytes) -> list[dict[str, Any]]:
+        raw = Delivery(data, "test", "default", now, ("test", 0, 0), "", "UTC")
+        return [orjson.loads(orjson.dumps(document)) for document, _ in normalizer.events(raw)]
+
+    return events
 
 
 def _lines(stream: IO[bytes]) -> Iterator[bytes]:
