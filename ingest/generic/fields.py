@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _LOGINS = ("user", "source.user", "user.target")
 
 #: Fields whose value is a name: neither a number nor an address.
-_NAMES = frozenset({"user.name", "user.full_name", "log.level", "source.user.name"})
+_NAMES = frozenset({"user.name", "user.full_name", "source.user.name"})
 
 #: What the values of some fields look like: names alone are not sure enough of them.
 _SHAPES = {
