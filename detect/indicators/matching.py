@@ -30,8 +30,10 @@ class Hit(NamedTuple):
 
 def hits(document: Document, table: Table, allowed: Allowed, at: int) -> list[Hit]:
     """Every indicator that was valid at the event's time (ms), in the order of its fields."""
-    found = []
-    for seen in observed(document):
+    found: list[Hit] = []
+    if not table.wanted:
+        return found
+    for seen in observed(document, table.wanted):
         for indicator, how in _named(seen, table):
             if indicator.until and at >= indicator.until:
                 continue

@@ -22,6 +22,8 @@ from detect.indicators.values import KINDS, Indicator, as_number
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from detect.indicators.values import Kind
+
 #: Most indicators of all feeds.
 MAX_INDICATORS = 5_000_000
 
@@ -129,6 +131,8 @@ class Table:
         self.has = frozenset(
             kind for kind in KINDS if any(rows.kinds[kind] for rows in self._feeds)
         )
+        #: The kinds of values in events that are worth looking up.
+        self.wanted = _wanted(self.has)
         self._v4 = _Ranges(32, self._networks(4))
         self._v6 = _Ranges(128, self._networks(6))
 
@@ -196,6 +200,15 @@ class Table:
             for family, first, last, row in rows.ranges:
                 if family == version:
                     yield first, last, start + row
+
+
+def _wanted(has: frozenset[Kind]) -> frozenset[Kind]:
+    wanted = set(has)
+    if "range" in wanted:
+        wanted.add("ip")
+    if "ip" in wanted:
+        wanted.add("domain")  # the host of a URL may be an address
+    return frozenset(wanted)
 
 
 class _Ranges:

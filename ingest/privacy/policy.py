@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.privacy.scrub import FIXED, REDACTED, Needle, Scrubber
 from ingest.privacy.sealing import (
+    PREFIX,
     check_installed,
     mac,
     name_pseudonym,
@@ -205,8 +206,9 @@ class _Work:
             return
         for change in changes:
             change()
-        Scrubber(needles).scrub(self._document)
-        self._guard_id(needles)
+        scrubber = Scrubber(needles)
+        scrubber.scrub(self._document)
+        self._guard_id(scrubber)
         self._own["privacy"] = {name: _distinct(told) for name, told in self._told.items()}
 
     def _decide(
@@ -235,7 +237,10 @@ class _Work:
     ) -> tuple[list[Needle], Callable[[], None]]:
         made = {text: pseudonym(secret, self._tenant, text) for text in texts}
         needles = [
-            Needle(text, stands, name_pseudonym(secret, self._tenant, text))
+            # Only an address has spellings that are none.
+            Needle(text, stands, stands)
+            if stands.startswith(PREFIX)
+            else Needle(text, stands, name_pseudonym(secret, self._tenant, text))
             for text, stands in made.items()
         ]
         value = place.value
@@ -247,9 +252,9 @@ class _Work:
         # A number has no pseudonym that is a number: it goes, and its digits elsewhere too.
         return needles, lambda: _remove(place)
 
-    def _guard_id(self, needles: list[Needle]) -> None:
+    def _guard_id(self, scrubber: Scrubber) -> None:
         """A provider's id may hold a name; it stays an id, and the same for the same event."""
-        if Scrubber(needles).text(self._event) != self._event:
+        if scrubber.text(self._event) != self._event:
             made = mac(self._policy._secret, "event-id", self._event.encode("utf-8", "replace"))
             self._document["event"]["id"] = made[:16].hex()
 
@@ -335,7 +340,9 @@ def _check(rule: PrivacyRule) -> None:
         parts = tuple(field.split("."))
         if "" in parts:
             raise ConfigError(f"privacy: '{field}' is no field; write it like user.name")
-        fixed = any(part in FIXED.get(parts[:depth], ()) for depth, part in enumerate(parts))
+        fixed = any(
+            part in FIXED.get(".".join(parts[:depth]), ()) for depth, part in enumerate(parts)
+        )
         if fixed or parts in (("event",), ("tocsin",)):
             raise ConfigError(
                 f"privacy: {field} cannot be changed: an event is no event without it"

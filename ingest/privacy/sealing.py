@@ -8,12 +8,13 @@ very same text in the very same place.
 from __future__ import annotations
 
 import hmac
-import ipaddress
-from base64 import b32encode, b64decode, b64encode
+from base64 import b64decode, b64encode
+from socket import AF_INET6, inet_ntop
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ingest.document import MAX_HOST, address
 from tocsin.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,18 +40,17 @@ def pseudonym(secret: bytes, tenant: str, value: str) -> str:
     For an address it is an address too, so that fields keep their type: one of fd00::/8, which
     nobody routes (RFC 4193).
     """
-    try:
-        spelled = str(ipaddress.ip_address(value))
-    except ValueError:
+    spelled = address(value) if len(value) <= MAX_HOST else None
+    if spelled is None:
         return name_pseudonym(secret, tenant, value)
     made = mac(secret, "address", _bytes(tenant), spelled.encode())
-    return str(ipaddress.IPv6Address(b"\xfd" + made[:15]))
+    return inet_ntop(AF_INET6, b"\xfd" + made[:15])
 
 
 def name_pseudonym(secret: bytes, tenant: str, value: str) -> str:
-    """A pseudonym that is a word (`anon-` and 26 characters), for addresses too."""
+    """A pseudonym that is a word (`anon-` and 32 hexadecimal digits), for addresses too."""
     made = mac(secret, "name", _bytes(tenant), _bytes(value.casefold()))
-    return PREFIX + b32encode(made[:_TOKEN]).decode().rstrip("=").lower()
+    return PREFIX + made[:_TOKEN].hex()
 
 
 def seal(key: SubjectKey, event: str, field: str, value: Any) -> dict[str, str]:
