@@ -29,6 +29,8 @@ MAX_TOTAL = 256 * 1024 * 1024
 MAX_DEPTH = 30
 
 _SUFFIXES = (".yml", ".yaml")
+#: Tests of NAME.yml may stand in NAME.test.yml beside it; they are no rules.
+TEST_SUFFIXES = (".test.yml", ".test.yaml")
 _ARCHIVES = (".tar.gz", ".tgz", ".zip")
 
 
@@ -73,9 +75,19 @@ class _Loader(yaml.CSafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read(paths: Sequence[Path], errors: list[RuleError]) -> Iterator[SourceFile]:
-    """Every rule file below `paths`, in a stable order; what cannot be read goes to `errors`."""
-    budget = _Budget()
+def is_archive(path: Path) -> bool:
+    """Whether the path is read as an archive of rules."""
+    return path.name.endswith(_ARCHIVES) and not path.is_dir()
+
+
+def read(
+    paths: Sequence[Path], errors: list[RuleError], budget: Budget | None = None
+) -> Iterator[SourceFile]:
+    """Every rule file below `paths`, in a stable order; what cannot be read goes to `errors`.
+
+    `budget` is what all reads of one load share.
+    """
+    budget = budget or Budget()
     for path in paths:
         try:
             for name, data in _members(path):
@@ -97,11 +109,14 @@ def read(paths: Sequence[Path], errors: list[RuleError]) -> Iterator[SourceFile]
 _UNREADABLE = (OSError, ValueError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error)
 
 
-class _Budget:
+class Budget:
+    """How much one load may still read."""
+
     def __init__(self) -> None:
         self._files, self._bytes = 0, 0
 
     def take(self, size: int) -> None:
+        """Count a file of `size` bytes; raises ValueError if that is too much."""
         self._files += 1
         self._bytes += size
         if self._files > MAX_FILES or self._bytes > MAX_TOTAL:
@@ -111,16 +126,20 @@ class _Budget:
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
     if path.is_dir():
         for child in sorted(path.rglob("*")):
-            if child.suffix in _SUFFIXES and child.is_file():
+            if _is_rule(child.name) and child.is_file():
                 with child.open("rb") as stream:
                     yield str(child), stream.read(MAX_FILE + 1)
-    elif path.name.endswith(_ARCHIVES):
+    elif is_archive(path):
         members = _zip_members if path.name.endswith(".zip") else _tar_members
         for name, data in members(path):
             yield f"{path}!{name}", data
     else:
         with path.open("rb") as stream:
             yield str(path), stream.read(MAX_FILE + 1)
+
+
+def _is_rule(name: str) -> bool:
+    return name.endswith(_SUFFIXES) and not name.endswith(TEST_SUFFIXES)
 
 
 def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -131,7 +150,7 @@ def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
             passed += member.size
             if passed > MAX_TOTAL:
                 raise ValueError(f"the archive holds more than {MAX_TOTAL} bytes")
-            if member.isfile() and member.name.endswith(_SUFFIXES):
+            if member.isfile() and _is_rule(member.name):
                 stream = archive.extractfile(member)
                 if stream is not None:
                     yield member.name, stream.read(MAX_FILE + 1)
@@ -140,7 +159,7 @@ def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
 def _zip_members(path: Path) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            if not member.is_dir() and member.filename.endswith(_SUFFIXES):
+            if not member.is_dir() and _is_rule(member.filename):
                 with archive.open(member) as stream:
                     yield member.filename, stream.read(MAX_FILE + 1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from sigma.correlations import SigmaCorrelationRule
 from sigma.filters import SigmaFilter
 
+from detect.sigma.cache import RuleCache
 from detect.sigma.compile import Compiler, Unsupported
 from detect.sigma.condition import And, Node
 from detect.sigma.correlations import UnknownReference, resolve, supported
 from detect.sigma.event import FieldMap
-from detect.sigma.files import parse, read
+from detect.sigma.files import Budget, parse, read
 from detect.sigma.metadata import rule_of
 from detect.sigma.parsing import MALFORMED, Draft
 from detect.sigma.prepare import Part, Prepared, checked_policy, logsource_of, part_of, tests_of
@@ -42,26 +45,60 @@ def load_rules(
     allow_errors: bool = False,
     taxonomy: Taxonomy | None = None,
     placeholders: Mapping[str, Sequence[str]] | None = None,
+    cache: Path | None = None,
 ) -> RuleSet:
     """Load the rules of `paths` (files, directories, .tar.gz, .zip), and Tocsin's own.
 
     `disable` names rules by id or name: they no longer alert, but still feed correlations that
     are not disabled themselves. `placeholders` are the lists for the modifier `expand`.
+    `cache` is a directory where compiled rules are kept; it changes how long loading takes, and
+    nothing else.
     Raises ContentErrors with every mistake, unless `allow_errors`: then the mistaken rules are
     missing and the mistakes stand in `RuleSet.errors`.
     """
-    errors: list[RuleError] = []
     sources = [BUILTIN, *paths] if builtin else list(paths)
     lists = placeholders or {}
-    parts = [
-        part
-        for file in read(sources, errors)
-        for document in parse(file, errors)
-        for part in part_of(document, lists, errors)
-    ]
-    assembly = _Assembly(errors, lists, taxonomy or load_taxonomy())
-    ruleset = assembly.assemble(parts, disable)
+    known = taxonomy or load_taxonomy()
+    kept = None if cache is None else RuleCache(cache)
+    with _collector_off():
+        ruleset = _loaded(sources, lists, known, disable, kept)
+    if ruleset.errors and cache is not None and kept is not None and kept.unread:
+        # A mistake between rules of an archive that was not unpacked: read it, to say the line.
+        kept = RuleCache(cache, trust_archives=False)
+        ruleset = _loaded(sources, lists, known, disable, kept)
     return ruleset if allow_errors else ruleset.check()
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Without the cyclic collector, which would look through half a million new objects in vain."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _loaded(
+    sources: Sequence[Path],
+    placeholders: Mapping[str, Sequence[str]],
+    taxonomy: Taxonomy,
+    disable: Collection[str],
+    cache: RuleCache | None,
+) -> RuleSet:
+    errors: list[RuleError] = []
+    budget = Budget()
+    parts: list[Part] = []
+    for source in sources:
+        if cache is not None:
+            parts += cache.parts(source, placeholders, errors, budget)
+            continue
+        for file in read([source], errors, budget):
+            for document in parse(file, errors):
+                parts += part_of(document, placeholders, errors)
+    return _Assembly(errors, placeholders, taxonomy).assemble(parts, disable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +129,7 @@ class _Assembly:
         self._taxonomy = taxonomy
         self._unsupported: list[Unevaluated] = []
         self._ids: dict[str, str] = {}
-        self._places: dict[str, Place] = {}
+        self._owners: dict[str, Part] = {}
         self._tests: dict[str, tuple[Any, ...]] = {}
 
     def assemble(self, parts: Sequence[Part], disable: Collection[str]) -> RuleSet:
@@ -128,13 +165,13 @@ class _Assembly:
         keys = {"id": found.id, "name": found.name}
         for key, name in keys.items():
             if name in self._ids:
-                message = f"the {key} '{name}' is taken by the rule at {self._places[name]}"
+                message = f"the {key} '{name}' is taken by the rule at {self._owners[name].start}"
                 hint = "give each rule its own, or remove one of the two"
                 self._errors.append(found.error(message, key, suggestion=hint))
                 return False
         for name in keys.values():
             self._ids[name] = found.id
-            self._places[name] = found.start
+            self._owners[name] = found
         return True
 
     def _filter(self, found: Draft) -> Iterator[_Filter]:
