@@ -151,7 +151,9 @@ _GROUPS = {
     "date": _DATE,
     "float": "event.risk_score event.risk_score_norm",
     "boolean": "tocsin.success_after_failures",
-    "geo_point": "destination.geo.location source.geo.location",
+    "geo_point": (
+        "client.geo.location destination.geo.location server.geo.location source.geo.location"
+    ),
     "wildcard": _WILDCARD,
     "match_only_text": "error.message message",
     "unindexed": _UNINDEXED,
