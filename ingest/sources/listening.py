@@ -158,7 +158,9 @@ def bind(settings: Listener, kind: socket.SocketKind) -> socket.socket:
     """
     host = "127.0.0.1" if settings.host == "localhost" else settings.host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, kind)
+    # asyncio sets TCP_NODELAY only where the protocol is named; without it each answer takes 40 ms.
+    protocol = socket.IPPROTO_TCP if kind is socket.SOCK_STREAM else socket.IPPROTO_UDP
+    bound = socket.socket(family, kind, protocol)
     try:
         if kind is socket.SOCK_STREAM:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import time
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -42,7 +43,6 @@ from tocsin.source_config import KafkaSource, SyslogSource
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
     from ingest.sources.listening import Listening
     from tests.ingest.sources.certificates import Certificates
@@ -53,25 +53,40 @@ LINES = 2_000
 NONCE = "00112233aabbccdd"
 CLOCK = SystemClock()
 
-FORWARD = """\
-global(workDirectory="{directory}/state" maxMessageSize="64k" {options})
+#: Configurations of senders that come along.
+SENDERS = Path(__file__).parents[2] / "deploy" / "senders"
+
+FOLLOW = """\
+global(workDirectory="{directory}/state" maxMessageSize="64k")
 module(load="imfile" mode="inotify")
-{modules}
 input(type="imfile" file="{file}" tag="app:" facility="auth" severity="notice")
-action({action} action.resumeRetryCount="-1" action.resumeInterval="1")
+{forward}
 """
 
 
-class Forwarder(RsyslogServer):
-    """An rsyslogd that follows a file and sends its lines with the given action."""
+def example(name: str, address: tuple[str, int], certificates: Certificates) -> str:
+    """A sender's configuration with this machine in the place of the example's."""
+    text = (SENDERS / name).read_text("utf-8")
+    for there, here in {
+        'streamDriverPermittedPeers="tocsin.example.com"': 'streamDriverPermittedPeers="localhost"',
+        "tocsin.example.com": address[0],
+        'port="6514"': f'port="{address[1]}"',
+        'serverport="8088"': f'serverport="{address[1]}"',
+        "/etc/tocsin/ca.pem": str(certificates.authority),
+        "/etc/tocsin/client.pem": str(certificates.client),
+        "/etc/tocsin/client.key": str(certificates.client_key),
+        "CHANGE-ME": "changeme",
+    }.items():
+        text = text.replace(there, here)
+    return text
 
-    def __init__(
-        self, directory: Path, file: Path, action: str, *, options: str = "", modules: str = ""
-    ) -> None:
+
+class Forwarder(RsyslogServer):
+    """An rsyslogd that follows a file and sends its lines as `forward` says."""
+
+    def __init__(self, directory: Path, file: Path, forward: str) -> None:
         super().__init__(directory, bootstrap="", topic="", file=file)
-        self._config = FORWARD.format(
-            directory=directory, file=file, action=action, options=options, modules=modules
-        )
+        self._config = FOLLOW.format(directory=directory, file=file, forward=forward)
 
     def prepare(self) -> None:
         (self.data_dir / "state").mkdir(exist_ok=True)
@@ -118,11 +133,11 @@ async def test_rsyslog_over_tcp(
 ) -> None:
     source = SyslogStream(SyslogSource(type="syslog", port=0), log, CLOCK, nonce=NONCE)
     async with running(source) as (host, port):
-        action = (
-            f'type="omfwd" target="{host}" port="{port}" protocol="tcp" '
-            f'TCP_Framing="{framing}" template="RSYSLOG_TraditionalForwardFormat"'
+        forward = (
+            f'action(type="omfwd" target="{host}" port="{port}" protocol="tcp" '
+            f'TCP_Framing="{framing}" template="RSYSLOG_TraditionalForwardFormat")'
         )
-        await forwarded(source, Forwarder(tmp_path / "rsyslog", messages, action))
+        await forwarded(source, Forwarder(tmp_path / "rsyslog", messages, forward))
     assert numbers(await lines(log)) == list(range(LINES))
     first, *_ = await raw_records(log)
     assert first.value.startswith(b"<37>")
@@ -146,20 +161,9 @@ async def test_rsyslog_over_tls_with_a_client_certificate(
         }
     )
     source = SyslogStream(settings, log, CLOCK, nonce=NONCE)
-    options = (
-        f'DefaultNetstreamDriverCAFile="{certificates.authority}" '
-        f'DefaultNetstreamDriverCertFile="{certificates.client}" '
-        f'DefaultNetstreamDriverKeyFile="{certificates.client_key}"'
-    )
-    async with running(source) as (host, port):
-        action = (
-            f'type="omfwd" target="{host}" port="{port}" protocol="tcp" '
-            f'TCP_Framing="octet-counted" template="RSYSLOG_SyslogProtocol23Format" '
-            f'StreamDriver="{driver}" StreamDriverMode="1" StreamDriverAuthMode="x509/name" '
-            'StreamDriverPermittedPeers="localhost"'
-        )
-        forwarder = Forwarder(tmp_path / "rsyslog", messages, action, options=options)
-        await forwarded(source, forwarder)
+    async with running(source) as address:
+        forward = example("rsyslog-tls.conf", address, certificates).replace("gtls", driver)
+        await forwarded(source, Forwarder(tmp_path / "rsyslog", messages, forward))
     assert numbers(await lines(log)) == list(range(LINES))
 
 
@@ -168,36 +172,28 @@ async def test_rsyslog_over_udp(tmp_path: Path, log: SqliteLog, messages: Path) 
     settings = SyslogSource(type="syslog", transport="udp", port=0)
     source = SyslogDatagram(settings, log, CLOCK, nonce=NONCE)
     async with running(source) as (host, port):
-        action = f'type="omfwd" target="{host}" port="{port}" protocol="udp"'
-        with Forwarder(tmp_path / "rsyslog", messages, action):
+        forward = f'action(type="omfwd" target="{host}" port="{port}" protocol="udp")'
+        with Forwarder(tmp_path / "rsyslog", messages, forward):
             await until(lambda: source.account.received >= LINES)
     assert source.account.appended + source.account.dropped.total() == LINES
     assert sorted(numbers(await lines(log))) == list(range(LINES))
 
 
 async def test_rsyslog_into_bulk(
-    tmp_path: Path, log: SqliteLog, messages: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    log: SqliteLog,
+    messages: Path,
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PASSWORD", "changeme")
-    source = http_source(log, CLOCK, users={"rsyslog": "env:PASSWORD"})
-    async with running(source) as (host, port):
-        action = (
-            f'type="omelasticsearch" server="{host}" serverport="{port}" bulkmode="on" '
-            'uid="rsyslog" pwd="changeme" searchIndex="logs" searchType="" template="json" '
-            'bulkid="id" dynbulkid="on" writeoperation="create" queue.type="linkedList" '
-            'queue.dequeuebatchsize="200" queue.timeoutshutdown="5000"'
-        )
-        modules = (
-            'module(load="omelasticsearch")\n'
-            'template(name="id" type="string" string="%hostname%-%msg%")\n'
-            'template(name="json" type="list" option.json="on") { constant(value="{\\"message\\":'
-            '\\"") property(name="rawmsg") constant(value="\\",\\"@timestamp\\":\\"") '
-            'property(name="timereported" dateFormat="rfc3339") constant(value="\\",\\"host\\":'
-            '\\"") property(name="hostname") constant(value="\\"}") }'
-        )
-        forwarder = Forwarder(tmp_path / "rsyslog", messages, action, modules=modules)
-        await forwarded(source, forwarder)
+    tls = {"certificate_file": certificates.server, "key_file": certificates.server_key}
+    source = http_source(log, CLOCK, users={"rsyslog": "env:PASSWORD"}, tls=tls)
+    async with running(source) as address:
+        forward = example("rsyslog-bulk.conf", address, certificates)
+        await forwarded(source, Forwarder(tmp_path / "rsyslog", messages, forward))
     assert sorted(numbers(await lines(log))) == list(range(LINES))
+    assert len({record.header("origin-id") for record in await raw_records(log)}) == LINES
 
 
 async def test_rsyslog_into_kafka_and_from_there(

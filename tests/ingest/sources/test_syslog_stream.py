@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ingest.sources.listening import bind
 from ingest.sources.syslog_stream import SyslogStream
 from tests.ingest.sources.collected import letters, lines, raw_records, running, until
 from tests.ingest.sources.conftest import NOW
@@ -279,6 +280,13 @@ async def test_a_port_in_use_is_tried_again(
     assert source.down == ""
     source.stop()
     await work
+
+
+def test_answers_are_not_held_back_for_more() -> None:
+    """asyncio sets TCP_NODELAY only on sockets that name their protocol."""
+    bound = bind(SyslogSource(type="syslog", port=0), socket.SOCK_STREAM)
+    with bound:
+        assert bound.proto == socket.IPPROTO_TCP
 
 
 class TestTls:

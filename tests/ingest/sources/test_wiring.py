@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -24,8 +26,7 @@ from tocsin.config import load
 from tocsin.contracts import Topics
 from tocsin.errors import ConfigError
 
-if TYPE_CHECKING:
-    from pathlib import Path
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +45,20 @@ def config(directory: Path, sources: list[dict[str, Any]], **more: Any) -> Path:
 def built(directory: Path, *sources: dict[str, Any]) -> list[Any]:
     settings = load(config(directory, list(sources)))
     return build_sources(settings.sources, MemoryLog(), SystemClock())
+
+
+def test_the_example_of_the_page_is_a_configuration(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "sources.md").read_text(), re.DOTALL)
+    (tmp_path / "tocsin.yaml").write_text(example)
+    assert len(load(tmp_path / "tocsin.yaml").sources) == 5
+
+
+@pytest.mark.parametrize("path", sorted((DOCS.parent / "deploy" / "senders").glob("*.y*ml")))
+def test_the_senders_examples_are_yaml_and_hold_no_secret(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert isinstance(yaml.safe_load(text), dict)
+    assert "tocsin.example.com:8088" in text.replace("\n      port: ", ":")
+    assert "${" in text, "no reference to a secret"
 
 
 def test_every_type_has_its_worker(tmp_path: Path) -> None:
