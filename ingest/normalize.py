@@ -63,6 +63,7 @@ CODES = {
     "too_many": "more than MAX_EVENTS events in one raw record",
     "timezone_unknown": "the source's time zone is no IANA name",
     "received_unreadable": "the raw record's time of receipt is outside the years 1 to 9999",
+    "sealed": "bytes that privacy rules have sealed, and whose key is gone",
 }
 
 #: What a dead letter names as its parser: which one failed is not known, its generation is.
