@@ -7,6 +7,7 @@ sent it), `origin-id` (32 hexadecimal digits that become event.id).
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv6Address, ip_address
 from itertools import count
 from typing import TYPE_CHECKING
@@ -18,6 +19,12 @@ from tocsin.log.base import Outgoing, Record
 if TYPE_CHECKING:
     from tocsin.log.base import Headers
     from tocsin.source_config import Source
+
+#: The host in a syslog header (RFC 5424, RFC 3164 with its own or an ISO time).
+_HOST = re.compile(
+    rb"<\d{1,3}>(?:1 \S{1,64} |[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |\d{4}-\d\d-\d\dT\S{8,32} )"
+    rb"([A-Za-z0-9][A-Za-z0-9._-]{0,254}) "
+)
 
 #: What a message of nothing else is not worth a record.
 BLANK = b" \t\r\n\0"
@@ -85,6 +92,14 @@ def dead(
     headers = (*headers, ("origin-id", origin_id))
     record = Record(place, 0, 0, key, original, headers, now)
     return dead_letters("collect", record, code, reason, now)
+
+
+def syslog_key(message: bytes, peer: bytes) -> bytes:
+    """The key of a syslog message: its host, so that a relay's messages go to many partitions and
+    one host's stay in order; who sent it where the header names none.
+    """
+    match = _HOST.match(message)
+    return match[1] if match is not None else peer
 
 
 def canonical_peer(host: str) -> str:

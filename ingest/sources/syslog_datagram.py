@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingest.sources.listening import Listening
-from ingest.sources.records import BLANK, canonical_peer, raw
+from ingest.sources.records import BLANK, canonical_peer, raw, syslog_key
 
 if TYPE_CHECKING:
     from ingest.sources.account import SourceAccount
@@ -140,7 +140,7 @@ class SyslogDatagram(Listening):
         if known != (received, peer):
             headers = self._labels.headers(received, peer)
             self._headers = ((received, peer), headers)
-        return raw(data, peer.encode(), headers, self._ids.next(), received)
+        return raw(data, syslog_key(data, peer.encode()), headers, self._ids.next(), received)
 
     def _count_kernel_drops(self, listener: socket.socket) -> None:
         with suppress(OSError, struct.error):

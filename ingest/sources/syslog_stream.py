@@ -3,8 +3,8 @@
 Plain syslog over TCP has no acknowledgement: a sender takes for delivered what its kernel took.
 What can be done here is done: a connection is not read on before what was read of it is durable
 in the log, so that when the log is slow or away its sender has to wait; and a stop takes first
-what has arrived. What a kill -9 destroys is what stood in the buffers of this process (at most
-UNREAD bytes and one unfinished line for each connection) and of the kernels.
+what has arrived. What a kill -9 destroys is what stood in the buffers of this process (for each
+connection twice UNREAD and asyncio's 256 KiB, and one unfinished line) and of the kernels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ingest.sources.framing import Framer
 from ingest.sources.listening import BACKLOG, HANDSHAKE, LINGER, LINGER_MAX, Listening
-from ingest.sources.records import BLANK, canonical_peer, dead, raw
+from ingest.sources.records import BLANK, canonical_peer, dead, raw, syslog_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -202,7 +202,7 @@ class SyslogStream(Listening):
         headers = self._labels.headers(now, peer)
         for message in messages:
             if message.strip(BLANK):
-                yield raw(message, key, headers, self._ids.next(), now)
+                yield raw(message, syslog_key(message, key), headers, self._ids.next(), now)
         for code, beginning in faults:
             reason = _REASONS[code].format(self._syslog.max_line)
             yield from dead(code, reason, beginning, key, headers, self._ids.next(), now)

@@ -20,7 +20,7 @@ import orjson
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ingest.sources.http.intake import Line, off_loop
+from ingest.sources.http.intake import Line, host_key, off_loop
 from ingest.sources.http.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -64,14 +64,14 @@ class _Wrong(Refusal):
         self.hec_code = code
 
 
-def split_events(body: bytes) -> list[bytes]:
+def split_events(body: bytes) -> list[Line]:
     """The objects of a batch, which stand one behind the other, as they were sent.
 
     Raises Refusal with HEC's code for the first that is none, or brings no event.
     """
     # One character for each byte: where the decoder stops is where the bytes do.
     text = body.decode("latin-1")
-    events: list[bytes] = []
+    events: list[Line] = []
     at, size = _blanks(text, 0), len(text)
     while at < size:
         try:
@@ -84,7 +84,7 @@ def split_events(body: bytes) -> list[bytes]:
             raise _Wrong(NO_EVENT, len(events), body)
         if value["event"] == "":
             raise _Wrong(BLANK_EVENT, len(events), body)
-        events.append(body[at:end])
+        events.append(Line(body[at:end], None, host_key(value.get("host"))))
         at = _blanks(text, end)
     if not events:
         raise _Wrong(NO_DATA, -1, None)
@@ -135,7 +135,7 @@ class Hec:
     async def _event(self, request: Request) -> Response:
         async with self._intake.body(request) as body:
             events = await off_loop(len(body), split_events, body)
-            await self._intake.take([Line(event) for event in events], request)
+            await self._intake.take(events, request)
         return self._success(request)
 
     async def _raw(self, request: Request) -> Response:
@@ -145,7 +145,8 @@ class Hec:
             lines = await off_loop(len(body), list, split_raw(body, metadata))
             if not any(lines):
                 raise _Wrong(NO_DATA, -1, None)
-            await self._intake.take([Line(line) for line in lines], request)
+            host = host_key(metadata.get("host"))
+            await self._intake.take([Line(line, None, host) for line in lines], request)
         return self._success(request)
 
     def _success(self, request: Request) -> Response:

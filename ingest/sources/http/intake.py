@@ -41,10 +41,14 @@ LARGE = 512 * 1024
 
 
 class Line(NamedTuple):
-    """A line of a request, and the identity it brings (32 hexadecimal digits) if it does."""
+    """A line of a request, the identity it brings (32 hexadecimal digits), and its host.
+
+    Lines of one host stay in order; without a host those of one sender do.
+    """
 
     data: bytes
     origin_id: bytes | None = None
+    host: bytes | None = None
 
 
 class Intake:
@@ -133,17 +137,18 @@ class Intake:
 
     def _records(self, lines: Sequence[Line], peer: str) -> tuple[list[Outgoing], list[str], int]:
         """The records, the lines' identities, and how many were too large for a raw record."""
-        now, key = self._clock.now(), peer.encode()
+        now, sender = self._clock.now(), peer.encode()
         headers = self._labels.headers(now, peer)
         records: list[Outgoing] = []
         identities: list[str] = []
         large = 0
-        for data, given in lines:
+        for data, given, host in lines:
             if not data.strip(BLANK):
                 identities.append("")
                 continue
             identity = given or self._ids.next()
             identities.append(identity.decode())
+            key = host or sender
             if len(data) <= MAX_RECORD:
                 records.append(raw(data, key, headers, identity, now))
             else:
@@ -173,6 +178,11 @@ class Intake:
         self.account.received += 1
         self.account.bytes += len(refusal.original)
         self.account.dead["malformed"] += 1
+
+
+def host_key(host: object) -> bytes | None:
+    """The key that a host's name makes; None for what is none."""
+    return host.encode("utf-8", "replace")[:255] if isinstance(host, str) and host else None
 
 
 async def off_loop(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

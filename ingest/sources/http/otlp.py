@@ -18,7 +18,7 @@ import orjson
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ingest.sources.http.intake import Line, off_loop
+from ingest.sources.http.intake import Line, host_key, off_loop
 from ingest.sources.http.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -261,7 +261,8 @@ class Otlp:
     def _line(self, record: dict[str, Any]) -> Line:
         data = orjson.dumps(record, option=orjson.OPT_PASSTHROUGH_DATETIME)
         uid = record.get("attributes", {}).get(UID)
-        return Line(data, self._intake.identity("otlp", uid) if isinstance(uid, str) else None)
+        identity = self._intake.identity("otlp", uid) if isinstance(uid, str) else None
+        return Line(data, identity, host_key(record.get("host")))
 
 
 def _content_type(request: Request) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ingest.sources.listening import bind
+from ingest.sources.records import syslog_key
 from ingest.sources.syslog_stream import SyslogStream
 from tests.ingest.sources.collected import letters, lines, raw_records, running, until
 from tests.ingest.sources.conftest import NOW
@@ -82,6 +83,25 @@ async def test_a_record_says_where_it_comes_from(log: SqliteLog, clock: ManualCl
         "origin-id": f"{NONCE}{0:016x}".encode(),
     }
     assert two.header("origin-id") == f"{NONCE}{1:016x}".encode()
+
+
+@pytest.mark.parametrize(
+    ("message", "key"),
+    [
+        (b"<34>1 2026-11-22T10:00:00.003Z web-1.example.com su - ID47 - x", b"web-1.example.com"),
+        (b"<34>1 - - su - - - x", b"peer"),
+        (b"<34>Oct 11 22:14:15 web-1 su: x", b"web-1"),
+        (b"<34>Oct  1 22:14:15 192.0.2.7 su[1]: x", b"192.0.2.7"),
+        (b"<34>2026-11-22T10:00:00+01:00 web-1 su: x", b"web-1"),
+        (b"<34>Oct 11 22:14:15 su: x", b"peer"),
+        (b"<34>Oct 11 22:14:15 su[42]: x", b"peer"),
+        (b"Oct 11 22:14:15 web-1 su: x", b"peer"),
+        (b"<34>" + b"9" * 100_000, b"peer"),
+        (b"", b"peer"),
+    ],
+)
+def test_one_hosts_messages_stay_in_order(message: bytes, key: bytes) -> None:
+    assert syslog_key(message, b"peer") == key
 
 
 async def test_without_settings_a_record_says_no_more_than_it_must(

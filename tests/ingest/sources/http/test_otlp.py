@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 google = pytest.importorskip("google.protobuf", reason="needs the otlp extra")
 logs_service = pytest.importorskip("opentelemetry.proto.collector.logs.v1.logs_service_pb2")
 
+PEER = b"127.0.0.1"
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 JSON = {"Content-Type": "application/json"}
 
@@ -137,6 +138,7 @@ async def test_each_log_record_is_a_record(log: SqliteLog, clock: ManualClock) -
     assert len(taken) == 6
     assert taken[:3] == taken[3:]
     assert orjson.loads(taken[0])["message"] == FIRST["message"]
+    assert [record.key for record in await raw_records(log)][:3] == [b"web-1", b"web-1", PEER]
 
 
 async def test_a_unique_id_makes_a_record_sent_again_the_same_event(
