@@ -56,8 +56,18 @@ class FetchError(TocsinError):
     retriable = True
 
 
+def check(feed: FeedSettings, secret: Callable[[str], str]) -> None:
+    """Raises ConfigError for a feed's url, secrets or certificates."""
+    if feed.url:
+        _options(feed, secret)
+
+
 def client(feed: FeedSettings, secret: Callable[[str], str]) -> httpx.AsyncClient:
-    """An HTTP client for one feed; raises ConfigError for its url, secrets or certificates."""
+    """An HTTP client for one feed; raises ConfigError as `check` does."""
+    return httpx.AsyncClient(timeout=PATIENCE, follow_redirects=False, **_options(feed, secret))
+
+
+def _options(feed: FeedSettings, secret: Callable[[str], str]) -> dict[str, Any]:
     url = urlsplit(feed.url)
     if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _HERE):
         raise ConfigError(f"indicators.feeds: {feed.name}: its url must begin with https://")
@@ -73,13 +83,8 @@ def client(feed: FeedSettings, secret: Callable[[str], str]) -> httpx.AsyncClien
         context = ssl.create_default_context(cafile=feed.ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"indicators.feeds: {feed.name}: {feed.ca_file}: {error}") from None
-    return httpx.AsyncClient(
-        auth=(feed.username, password) if feed.username else None,
-        headers=headers,
-        timeout=PATIENCE,
-        verify=context,
-        follow_redirects=False,
-    )
+    auth = (feed.username, password) if feed.username else None
+    return {"auth": auth, "headers": headers, "verify": context}
 
 
 class Fetcher:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from detect.indicators.feeds import Feeds
-from detect.indicators.fetch import Fetcher
+from detect.indicators.fetch import Fetcher, check
 from detect.indicators.lookback import Lookback
 from ingest.door import Door
 from ingest.enrich import Enricher
@@ -61,6 +61,8 @@ class Knowledge:
                 self.door = Door(self.enricher, policy)
         if "indicators" in stages and settings.indicators.feeds:
             self.feeds = Feeds(settings.indicators, spool(settings), clock)
+            for feed in settings.indicators.feeds:
+                check(feed, secret)
 
     def _policy(self) -> Policy | None:
         privacy = self._settings.privacy
@@ -119,6 +121,8 @@ def examined(settings: Settings, clock: Clock) -> Iterator[tuple[str, str, str]]
         yield "enrichment", "all files are read", "; ".join(problems)
     if settings.indicators.feeds:
         feeds = Feeds(settings.indicators, spool(settings), clock)
+        for feed in settings.indicators.feeds:
+            check(feed, secret)
         feeds.refresh()
         for report in feeds.reports():
             yield f"feed {report.feed}", f"{report.kept} indicators", report.problem

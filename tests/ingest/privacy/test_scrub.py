@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ingest.document import address
+from ingest.privacy import scrub
 from ingest.privacy.scrub import REDACTED, Needle, Scrubber
 
 if TYPE_CHECKING:
@@ -164,3 +165,28 @@ def test_what_is_not_there_changes_nothing(text: str, value: str) -> None:
     assume(value.lower() not in text.lower())
     assume(all(escape not in text for escape in "\\%+&"))
     assert scrubber(value).text(text) == text
+
+
+@given(
+    value=st.sampled_from(("a", "aa", "ab", "a.b", "7", "_", "20", "é")),
+    text=st.text(st.sampled_from("ab7._ \\n%20uéÉ\n"), max_size=300),
+)
+def test_a_pattern_finds_the_places_that_looking_at_each_finds(value: str, text: str) -> None:
+    """Beyond some places the one takes over from the other."""
+    found = []
+    for patience in (0, 10**9):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(scrub, "_PATIENCE", patience)
+            found.append(scrubber(value).text(text))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("value", ["a", "aaaaaaaa", "203.0.113.7", "2001:db8::1"])
+@pytest.mark.parametrize(
+    "piece", ["a", "a ", "\\na", "203.0.113.7", "203.0.113.70.", "2001:db8::1"]
+)
+def test_a_megabyte_of_one_thing_takes_no_time(value: str, piece: str) -> None:
+    """A time-out of the whole suite is the measure: each place by itself would take minutes."""
+    text = piece * (1_000_000 // len(piece))
+    left = scrubber(value).text(text)
+    assert left is not None
