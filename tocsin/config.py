@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -26,7 +34,7 @@ from tocsin.config_types import Duration as Duration
 from tocsin.config_types import KafkaSecurity as KafkaSecurity
 from tocsin.config_types import Section as Section
 from tocsin.config_types import parse_duration as parse_duration
-from tocsin.contracts import Mode
+from tocsin.contracts import SEVERITY, Mode
 from tocsin.enrichment_config import EnrichmentSettings as EnrichmentSettings
 from tocsin.enrichment_config import IndicatorSettings, PrivacySettings
 from tocsin.errors import ConfigError
@@ -66,13 +74,38 @@ class StoreSettings(Section):
     retention: Duration = 30 * 86_400_000
 
 
+def _of_level(value: object) -> object:
+    """A level's severity; anything else is left for the number's own check."""
+    return SEVERITY.get(value, value) if isinstance(value, str) else value
+
+
+#: A severity from 0 to 100, or the name of a level.
+Severity = Annotated[
+    int,
+    BeforeValidator(_of_level),
+    Field(ge=0, le=100),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"enum": list(SEVERITY)}]}
+    ),
+]
+
+
 class RuleSettings(Section):
-    """Sigma rules: ours unless switched off, and the user's directories or archives."""
+    """Sigma rules: ours unless switched off, and the user's directories or archives.
+
+    `severity` replaces that of rules, by id or name: 0 to 100, or a level. `placeholders` are the
+    lists for `expand`. `reload` is how often the files are looked at for changes (0: only on
+    SIGHUP), `hosts` where `tocsin rules pull` may fetch from.
+    """
 
     builtin: bool = True
     paths: tuple[Path, ...] = ()
     disable: tuple[str, ...] = ()
+    severity: dict[str, Severity] = Field(default={})
+    placeholders: dict[str, tuple[str, ...]] = Field(default={})
     allow_errors: bool = False
+    reload: Duration = 5_000
+    hosts: tuple[str, ...] = ()
 
 
 class PlaybookSettings(Section):

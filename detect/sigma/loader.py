@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sigma.correlations import SigmaCorrelationRule
 from sigma.filters import SigmaFilter
 
 from detect.sigma.cache import RuleCache
 from detect.sigma.compile import Compiler, Unsupported
-from detect.sigma.condition import And, Node
+from detect.sigma.condition import And
 from detect.sigma.correlations import UnknownReference, resolve, supported
 from detect.sigma.event import FieldMap
 from detect.sigma.files import Budget, parse, read
 from detect.sigma.metadata import rule_of
 from detect.sigma.parsing import MALFORMED, Draft
 from detect.sigma.prepare import Part, Prepared, checked_policy, logsource_of, part_of, tests_of
-from detect.sigma.ruleset import CompiledRule, RuleSet, Unevaluated
-from detect.sigma.taxonomy import Logsource, Taxonomy, load_taxonomy
+from detect.sigma.ruleset import CompiledRule, Filter, RuleSet, Unevaluated
+from detect.sigma.taxonomy import Taxonomy, load_taxonomy
 from tocsin.errors import Place, RuleError
 from tocsin.ids import content_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from detect.model import Correlation
+    from detect.model import AlertPolicy, Correlation
 
 #: Fields under their own names, for rules with `taxonomy: ecs`.
 _ECS = FieldMap()
@@ -42,6 +43,7 @@ def load_rules(
     *,
     builtin: bool,
     disable: Collection[str] = (),
+    severity: Mapping[str, int] | None = None,
     allow_errors: bool = False,
     taxonomy: Taxonomy | None = None,
     placeholders: Mapping[str, Sequence[str]] | None = None,
@@ -50,7 +52,8 @@ def load_rules(
     """Load the rules of `paths` (files, directories, .tar.gz, .zip), and Tocsin's own.
 
     `disable` names rules by id or name: they no longer alert, but still feed correlations that
-    are not disabled themselves. `placeholders` are the lists for the modifier `expand`.
+    are not disabled themselves. `severity` (0 to 100) replaces that of rules, by id or name.
+    `placeholders` are the lists for the modifier `expand`.
     `cache` is a directory where compiled rules are kept; it changes how long loading takes, and
     nothing else.
     Raises ContentErrors with every mistake, unless `allow_errors`: then the mistaken rules are
@@ -59,13 +62,14 @@ def load_rules(
     sources = [BUILTIN, *paths] if builtin else list(paths)
     lists = placeholders or {}
     known = taxonomy or load_taxonomy()
+    chosen = _Choice(frozenset(disable), severity or {})
     kept = None if cache is None else RuleCache(cache)
     with _collector_off():
-        ruleset = _loaded(sources, lists, known, disable, kept)
+        ruleset = _loaded(sources, lists, known, kept, chosen)
     if ruleset.errors and cache is not None and kept is not None and kept.unread:
         # A mistake between rules of an archive that was not unpacked: read it, to say the line.
         kept = RuleCache(cache, trust_archives=False)
-        ruleset = _loaded(sources, lists, known, disable, kept)
+        ruleset = _loaded(sources, lists, known, kept, chosen)
     return ruleset if allow_errors else ruleset.check()
 
 
@@ -85,8 +89,8 @@ def _loaded(
     sources: Sequence[Path],
     placeholders: Mapping[str, Sequence[str]],
     taxonomy: Taxonomy,
-    disable: Collection[str],
     cache: RuleCache | None,
+    chosen: _Choice,
 ) -> RuleSet:
     errors: list[RuleError] = []
     budget = Budget()
@@ -98,21 +102,14 @@ def _loaded(
         for file in read([source], errors, budget):
             for document in parse(file, errors):
                 parts += part_of(document, placeholders, errors)
-    return _Assembly(errors, placeholders, taxonomy).assemble(parts, disable)
+    return _Assembly(errors, placeholders, taxonomy).assemble(parts, chosen)
 
 
-@dataclass(frozen=True, slots=True)
-class _Filter:
-    """A Sigma filter: its condition is added to every rule that it names (None: any)."""
+class _Choice(NamedTuple):
+    """What the configuration says of single rules, by their ids or names."""
 
-    logsource: Logsource
-    condition: Node
-    digest: str
-    rules: frozenset[str] | None
-
-    def applies(self, rule_id: str, logsource: Logsource) -> bool:
-        named = self.rules is None or rule_id in self.rules
-        return named and self.logsource.covers(logsource)
+    disable: frozenset[str]
+    severity: Mapping[str, int]
 
 
 class _Assembly:
@@ -132,8 +129,8 @@ class _Assembly:
         self._owners: dict[str, Part] = {}
         self._tests: dict[str, tuple[Any, ...]] = {}
 
-    def assemble(self, parts: Sequence[Part], disable: Collection[str]) -> RuleSet:
-        """The set, without what `disable` names."""
+    def assemble(self, parts: Sequence[Part], chosen: _Choice) -> RuleSet:
+        """The set, as the configuration has chosen it."""
         named = [
             p for p in parts if (isinstance(p, Draft) and p.kind == "filter") or self._register(p)
         ]
@@ -143,21 +140,34 @@ class _Assembly:
         resolved = [c for found in drafts for c in self._correlation(found)]
         correlations, refused = supported(resolved, {rule.rule.id for rule in rules})
         self._unsupported += [Unevaluated(c.rule.id, c.rule.name, why) for c, why in refused]
-        disabled = self._disabled(disable)
+        disabled = {self._ids[name] for name in self._known("rules.disable", chosen.disable)}
+        severity = self._severity(chosen.severity)
         kept = [c for c in correlations if c.rule.id not in disabled]
         needed = {reference for c in kept for reference in c.references}
         quiet = self._quiet(drafts)
         return RuleSet(
             [
-                replace(r, alerts=r.alerts and r.rule.id not in quiet | disabled)
+                replace(
+                    r,
+                    alerts=r.alerts and r.rule.id not in quiet | disabled,
+                    policy=_with(r.policy, severity.get(r.rule.id)),
+                )
                 for r in rules
                 if r.rule.id not in disabled or r.rule.id in needed
             ],
-            [replace(c, alerts=c.alerts and c.rule.id not in quiet) for c in kept],
+            [
+                replace(
+                    c,
+                    alerts=c.alerts and c.rule.id not in quiet,
+                    policy=_with(c.policy, severity.get(c.rule.id)),
+                )
+                for c in kept
+            ],
             self._taxonomy,
             errors=self._errors,
             unsupported=self._unsupported,
             correlation_tests=self._tests,
+            filters=filters,
         )
 
     def _register(self, found: Part) -> bool:
@@ -174,7 +184,7 @@ class _Assembly:
             self._owners[name] = found
         return True
 
-    def _filter(self, found: Draft) -> Iterator[_Filter]:
+    def _filter(self, found: Draft) -> Iterator[Filter]:
         source = found.parsed
         if not isinstance(source, SigmaFilter):
             return
@@ -188,7 +198,15 @@ class _Assembly:
         except MALFORMED as error:
             self._errors.append(found.error(str(error), "filter"))
         else:
-            yield _Filter(logsource_of(source), condition, found.digest, rules)
+            yield Filter(
+                id=found.id,
+                title=source.title,
+                logsource=logsource_of(source),
+                condition=condition,
+                digest=found.digest,
+                rules=rules,
+                place=found.start,
+            )
 
     def _filtered(self, source: SigmaFilter) -> frozenset[str] | None:
         if isinstance(source.filter.rules, str):
@@ -198,7 +216,7 @@ class _Assembly:
             raise ValueError(f"the filter names the rule '{unknown[0]}', which is not here")
         return frozenset(self._ids[name] for name in references)
 
-    def _rule(self, found: Prepared, filters: Sequence[_Filter]) -> Iterator[CompiledRule]:
+    def _rule(self, found: Prepared, filters: Sequence[Filter]) -> Iterator[CompiledRule]:
         rule, condition, refused = found.rule, found.condition, found.refused
         if condition is not None and not self._taxonomy.bind(found.logsource):
             condition, refused = None, f"no taxonomy for the logsource {found.logsource}"
@@ -219,6 +237,7 @@ class _Assembly:
             place=found.start,
             fields=_ECS if found.ecs else None,
             tests=found.tests,
+            filters=tuple(applied),
         )
 
     def _correlation(self, found: Draft) -> Iterator[Correlation]:
@@ -252,9 +271,20 @@ class _Assembly:
             if reference.reference in self._ids
         }
 
-    def _disabled(self, disable: Collection[str]) -> set[str]:
-        for name in sorted(set(disable) - set(self._ids)):
-            message = f"no rule has the id or name '{name}'"
-            hint = "remove it from the list"
-            self._errors.append(RuleError(message, Place("rules.disable"), hint))
-        return {self._ids[name] for name in disable if name in self._ids}
+    def _known(self, key: str, names: Iterable[str]) -> list[str]:
+        """The names that a rule has; the others are mistakes at `key` of the configuration."""
+        wanted = sorted(names)
+        for name in wanted:
+            if name not in self._ids:
+                near = get_close_matches(name, self._ids, n=1)
+                hint = f"did you mean {near[0]}?" if near else "remove it"
+                message = f"no rule has the id or name '{name}'"
+                self._errors.append(RuleError(message, Place(key), hint))
+        return [name for name in wanted if name in self._ids]
+
+    def _severity(self, chosen: Mapping[str, int]) -> dict[str, int]:
+        return {self._ids[name]: chosen[name] for name in self._known("rules.severity", chosen)}
+
+
+def _with(policy: AlertPolicy, severity: int | None) -> AlertPolicy:
+    return policy if severity is None else replace(policy, severity=severity)

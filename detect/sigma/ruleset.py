@@ -19,13 +19,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Filter:
+    """A Sigma filter: its condition is added to every rule that it names (`rules` None: any)."""
+
+    id: str
+    title: str
+    logsource: Logsource
+    condition: Node
+    digest: str
+    rules: frozenset[str] | None
+    place: Place
+
+    def applies(self, rule_id: str, logsource: Logsource) -> bool:
+        """Whether the rule of that id and logsource is filtered."""
+        named = self.rules is None or rule_id in self.rules
+        return named and self.logsource.covers(logsource)
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledRule:
     """A Sigma rule ready to be evaluated.
 
     The condition speaks Sigma's field names; the taxonomy entry that an event came by says where
     they live, so one compiled rule serves every logsource that it covers. `alerts` is False for
     a rule that only feeds correlations. `fields` replaces the entry's field map where the rule
-    says that it speaks another taxonomy than Sigma's.
+    says that it speaks another taxonomy than Sigma's. The conditions of `filters` are part of
+    `condition` already.
     """
 
     rule: Rule
@@ -36,6 +55,7 @@ class CompiledRule:
     place: Place
     fields: FieldMap | None = None
     tests: tuple[Any, ...] = ()
+    filters: tuple[Filter, ...] = ()
 
 
 class Unevaluated(NamedTuple):
@@ -75,6 +95,7 @@ class RuleSet:
         errors: Sequence[RuleError] = (),
         unsupported: Sequence[Unevaluated] = (),
         correlation_tests: Mapping[str, tuple[Any, ...]] | None = None,
+        filters: Sequence[Filter] = (),
     ) -> None:
         self.rules = tuple(sorted(rules, key=lambda rule: rule.rule.id))
         self.correlations = tuple(sorted(correlations, key=lambda c: c.rule.id))
@@ -82,6 +103,7 @@ class RuleSet:
         self.errors = tuple(errors)
         self.unsupported = tuple(sorted(unsupported))
         self.correlation_tests = dict(correlation_tests or {})
+        self.filters = tuple(filters)
         self._by_id = {rule.rule.id: rule for rule in self.rules}
         buckets: list[list[tuple[FieldMap, CompiledRule]]] = [[] for _ in taxonomy.entries]
         for rule in self.rules:

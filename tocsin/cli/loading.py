@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from detect.sigma import RuleSet, load_rules
@@ -42,15 +44,16 @@ class Content:
     guards: GuardLists
 
 
-def load_content(settings: Settings) -> Content:
+def load_content(settings: Settings, cache: Path | None = None) -> Content:
     """Load everything; raises ConfigError with the mistakes of all parts together.
 
-    What depends on a part that is wrong is checked as far as it can be without it.
+    `cache` is where compiled rules are kept; by default the place of whoever only looks. What
+    depends on a part that is wrong is checked as far as it can be without it.
     """
     mistakes: list[TocsinError] = []
     named = located(configured(settings), settings.directory)
     wanted = settings.response.bindings
-    rules = _attempt(mistakes, rule_set, settings)
+    rules = _attempt(mistakes, rule_set, settings, cache)
     connectors = _attempt(mistakes, build_connectors, named)
     if connectors is None:
         bindings = None
@@ -87,15 +90,38 @@ def _brings_lists(connectors: Mapping[str, ConnectorSettings]) -> bool:
     return any(settings.type == "inventory" for settings in connectors.values())
 
 
-def rule_set(settings: Settings) -> RuleSet:
+def rule_set(settings: Settings, cache: Path | None = None) -> RuleSet:
     """The configured rules; raises ContentErrors."""
     rules = settings.rules
     return load_rules(
         rules.paths,
         builtin=rules.builtin,
         disable=rules.disable,
+        severity=rules.severity,
+        placeholders=rules.placeholders,
         allow_errors=rules.allow_errors,
+        cache=cache or looking_cache(settings),
     )
+
+
+def running_cache(settings: Settings) -> Path:
+    """Where the pipeline keeps compiled rules."""
+    return settings.data_dir / "cache" / "rules"
+
+
+def looking_cache(settings: Settings) -> Path:
+    """Where a command that only looks keeps compiled rules.
+
+    That is where the pipeline does if its directory is this user's; else in the user's own cache,
+    because what another user made there would be in the pipeline's way.
+    """
+    try:
+        if settings.data_dir.stat().st_uid == os.geteuid():
+            return running_cache(settings)
+    except OSError:
+        pass
+    own = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(own) / "tocsin" / "rules"
 
 
 def guard_lists(settings: Settings, connectors: Mapping[str, Connector]) -> GuardLists:

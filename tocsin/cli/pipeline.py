@@ -17,7 +17,7 @@ from playbooks.act import ActWorker
 from playbooks.decide import DecideStage
 from playbooks.trigger import TriggerStage
 from tocsin.cli.knowledge import Knowledge
-from tocsin.cli.loading import load_content
+from tocsin.cli.loading import load_content, running_cache
 from tocsin.cli.retention import Retention
 from tocsin.cli.settling import settled
 from tocsin.cli.sources import build_sources
@@ -88,7 +88,7 @@ class Pipeline:
         self._members = members
         self.clock = clock or SystemClock()
         self.metrics = Metrics()
-        self.content = load_content(settings)
+        self.content = load_content(settings, running_cache(settings))
         self.knowledge = Knowledge(settings, self.clock, stages=set(stages))
         self.log = build_log(settings, self.clock)
         self.store = build_store(settings.store, settings.data_dir, self.clock)

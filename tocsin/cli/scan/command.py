@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from detect.sigma import load_rules
-from tocsin.cli.loading import rule_set
+from tocsin.cli.loading import looking_cache, rule_set
 from tocsin.cli.options import config_option
 from tocsin.cli.scan import inputs
 from tocsin.cli.scan.formats import FORMATS, LEVELS
@@ -83,9 +83,12 @@ def command(
 
 
 def _rules(config: Path | None, paths: tuple[Path, ...], allow_errors: bool) -> RuleSet:
+    settings = load(config)
     if not paths:
-        return rule_set(load(config))
-    ruleset = load_rules(list(paths), builtin=False, allow_errors=allow_errors)
+        return rule_set(settings)
+    ruleset = load_rules(
+        list(paths), builtin=False, allow_errors=allow_errors, cache=looking_cache(settings)
+    )
     for error in ruleset.errors:
         click.echo(f"tocsin: a rule is left out: {error}", err=True)
     return ruleset
