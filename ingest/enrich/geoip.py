@@ -227,4 +227,4 @@ def _tag(document: Document) -> None:
     if tags is None:
         document["tags"] = [TAG]
     elif isinstance(tags, list) and TAG not in tags:
-        tags.append(TAG)
+        document["tags"] = [*tags, TAG]  # a mapping's own list may be that of all its events
