@@ -122,11 +122,11 @@ def parse(record: dict[str, Any], zone: str) -> tuple[Document, int, str]:
     refused = put_right(document)
     if refused:
         document["tocsin"] = {"refused": refused}
+    remove(document, "event.ingested")
+    conform(document)
     event = document.setdefault("event", {})
-    event.pop("ingested", None)
     event.setdefault("kind", "event")
     event.setdefault("dataset", "ecs")
-    conform(document)
     return document, at, "ecs"
 
 
