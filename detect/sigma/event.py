@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from detect.sigma.values import Value, spread, value
+from detect.sigma.values import Value, fold, spread, text_of, value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Roots of an event that describe how it was handled, not what the log said: no keyword looks
 #: there, or the rule "keywords: nginx" would match every event of the data set nginx.access.
-NOT_LOG_TEXT = frozenset({"@timestamp", "agent", "ecs", "event", "related", "tocsin"})
+NOT_LOG_TEXT = frozenset(
+    {"@timestamp", "agent", "ecs", "event", "log", "observer", "related", "tocsin"}
+)
+
+
+#: No other names for values.
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Path(NamedTuple):
@@ -34,11 +41,45 @@ class Field(NamedTuple):
     path: str
 
 
+class Member(NamedTuple):
+    """A member of a list of names and values: `key` holds `name` (folded), `take` the value."""
+
+    key: str
+    name: str
+    take: str
+
+    def of(self, nodes: list[Any]) -> list[Any]:
+        """The values of the members that have the name."""
+        return [
+            node[self.take]
+            for node in spread(nodes)
+            if isinstance(node, dict)
+            and self.take in node
+            and fold(text_of(node.get(self.key))) == self.name
+        ]
+
+
 class Mapped(NamedTuple):
-    """Where a Sigma field lives: the first path that is present, or (`union`) all of them."""
+    """Where a Sigma field lives: the first path that is present, or (`union`) all of them.
+
+    `values` says what Sigma calls a value that events call otherwise, folded text by text;
+    `member` picks it out of the lists at the paths.
+    """
 
     paths: tuple[Path, ...]
     union: bool = False
+    values: Mapping[str, str] = NOTHING
+    member: Member | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the field is just what stands at the first path that is present."""
+        return not self.union and not self.values and self.member is None
+
+    def told(self, found: Value) -> Value:
+        """The value as Sigma calls it."""
+        name = self.values.get(found.folded)
+        return found if name is None else value(name)
 
 
 @dataclass(slots=True)
@@ -114,9 +155,13 @@ class Reader:
         present, where, values = False, mapped.paths[0].name, list[Value]()
         for path in mapped.paths:
             nodes = find(self.event, path)
+            if mapped.member is not None:
+                nodes = mapped.member.of(nodes)
             if not nodes:
                 continue
             more = [value(node) for node in spread(nodes) if node is not None]
+            if mapped.values:
+                more = [mapped.told(each) for each in more]
             if not present or (more and not values):
                 where = path.name
             present = True

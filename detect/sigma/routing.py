@@ -154,9 +154,14 @@ class Router:
             {
                 path.name: _texts(part)
                 for path, part in zip(self._paths, key, strict=True)
-                if path.name in self._told
+                if path.name in self._told and not _mixed(part)
             }
         )
+
+
+def _mixed(part: tuple[str, ...] | None) -> bool:
+    """Whether of several values only some are known."""
+    return part is not None and OTHER in part and any(text != OTHER for text in part)
 
 
 def _texts(part: tuple[str, ...] | None) -> tuple[str, ...] | None:

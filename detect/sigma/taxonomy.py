@@ -7,7 +7,7 @@ An event belongs to the set of all entries whose conditions hold.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,8 +16,9 @@ from sigma.rule import SigmaDetections
 
 from detect.sigma.compile import Compiler, Unsupported
 from detect.sigma.condition import FieldItem, Node
-from detect.sigma.event import FieldMap, Mapped, Path, Reader
+from detect.sigma.event import FieldMap, Mapped, Member, Path, Reader
 from detect.sigma.files import Document, parse, read
+from detect.sigma.values import fold, text_of
 from tocsin.errors import ContentErrors, MappingError, RuleError
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ MAX_CACHED_TEXT = 256
 #: What the deciding fields of an event hold: presence and texts of each.
 RouteKey = tuple[tuple[bool, tuple[str, ...]], ...]
 
-_ENTRY_KEYS = {"logsource", "when", "fields", "root", "use"}
+_ENTRY_KEYS = {"logsource", "when", "fields", "root", "use", "unsupplied"}
+_TARGET_KEYS = {"any", "from", "values", "where", "take"}
 _LOGSOURCE_KEYS = {"product", "category", "service"}
 
 
@@ -64,6 +66,8 @@ class Entry:
     logsource: Logsource
     when: Node
     fields: FieldMap
+    #: Names that rules use and no event has, with the reason.
+    unsupplied: Mapping[str, str] = field(default_factory=dict)
 
 
 class Taxonomy:
@@ -165,7 +169,9 @@ def _document(document: Document, errors: list[MappingError]) -> list[Entry]:
 
 def _entry(entry: Any, shared: Any) -> Entry:
     if not isinstance(entry, dict) or not {"logsource", "when"} <= set(entry):
-        raise ValueError("an entry has logsource and when, and may have use, fields and root")
+        raise ValueError(
+            "an entry has logsource and when, and may have use, fields, root and unsupplied"
+        )
     if unknown := set(entry) - _ENTRY_KEYS:
         raise ValueError(f"unknown key '{min(map(str, unknown))}'")
     logsource = entry["logsource"]
@@ -175,7 +181,14 @@ def _entry(entry: Any, shared: Any) -> Entry:
         Logsource.of(*(logsource.get(part) for part in ("product", "category", "service"))),
         membership(entry["when"]),
         FieldMap(_fields(entry, shared), tuple(_names(entry.get("root", []), "root"))),
+        _unsupplied(entry.get("unsupplied") or {}),
     )
+
+
+def _unsupplied(names: Any) -> dict[str, str]:
+    if not isinstance(names, dict) or not all(isinstance(why, str) for why in names.values()):
+        raise ValueError("unsupplied says of each name why no event has it")
+    return {str(name): why for name, why in names.items()}
 
 
 def membership(definition: Any) -> Node:
@@ -212,17 +225,53 @@ def _fields(entry: dict[str, Any], shared: Any) -> dict[str, Mapped]:
 def _mapping(fields: Any) -> dict[str, Mapped]:
     if not isinstance(fields, dict):
         raise ValueError("fields maps Sigma names to paths")
-    return {str(name): _mapped(name, target) for name, target in fields.items()}
+    return {str(name): _mapped(str(name), target) for name, target in fields.items()}
 
 
-def _mapped(name: object, target: Any) -> Mapped:
-    union = isinstance(target, dict)
-    if union and set(target) != {"any"}:
-        raise ValueError(f"{name}: write a path, a list of paths (first present), or any: [paths]")
-    names = _names(target["any"] if union else target, str(name))
-    if not names:
+_FORMS = "write a path, a list of paths (first present), any: [paths] or from: [paths]"
+
+
+def _mapped(name: str, target: Any) -> Mapped:
+    if not isinstance(target, dict):
+        return Mapped(_paths(target, name))
+    union = "any" in target
+    if len(target.keys() & {"any", "from"}) != 1 or not target.keys() <= _TARGET_KEYS:
+        raise ValueError(f"{name}: {_FORMS}, the last two also with values, or with where and take")
+    paths = _paths(target["any" if union else "from"], name)
+    return Mapped(paths, union, _values(name, target.get("values", {})), _member(name, target))
+
+
+def _values(name: str, values: Any) -> dict[str, str]:
+    if not isinstance(values, dict) or not all(isinstance(each, str) for each in values.values()):
+        raise ValueError(f"{name}: values says by which text Sigma calls each value of events")
+    return {fold(text_of(raw)): each for raw, each in values.items()}
+
+
+def _member(name: str, target: dict[str, Any]) -> Member | None:
+    match target.get("where"), target.get("take"):
+        case None, None:
+            return None
+        case {**where}, str(take) if len(where) == 1:
+            ((key, wanted),) = where.items()
+            return Member(str(key), fold(text_of(wanted)), take)
+        case _:
+            raise ValueError(f"{name}: where is one key and its value, take the value's key")
+
+
+def _paths(value: Any, name: str) -> tuple[Path, ...]:
+    """One path or several; a path is dotted text, or a list of keys where one has dots itself."""
+    given = value if isinstance(value, list) else [value]
+    if not given:
         raise ValueError(f"{name}: no path is given")
-    return Mapped(tuple(Path.of(path) for path in names), union)
+    return tuple(_path(each, name) for each in given)
+
+
+def _path(value: Any, name: str) -> Path:
+    if isinstance(value, list):
+        keys = tuple(_names(value, name))
+        return Path(".".join(keys), keys)
+    (path,) = _names(value, name)
+    return Path.of(path)
 
 
 def _names(value: Any, what: str) -> list[str]:

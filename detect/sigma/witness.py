@@ -56,7 +56,7 @@ class Known:
     def decides(self, item: FieldItem, fields: FieldMap) -> bool | None:
         """Whether the item holds for the bucket's events; None if they differ or may."""
         mapped = fields.places(item.field)
-        if mapped.union:
+        if not mapped.plain:
             return None
         for path in mapped.paths:
             if path.name not in self.fields:
@@ -241,7 +241,14 @@ def _of_expectation(expectation: Expectation, item: FieldItem, fields: FieldMap)
         case FieldReference():
             return _of_key(item.field, fields)
         case pattern:
-            return clause_of(pattern) or _of_key(item.field, fields)
+            renamed = fields.places(item.field).values
+            return _of_pattern(pattern, renamed) or _of_key(item.field, fields)
+
+
+def _of_pattern(pattern: Pattern, renamed: Mapping[str, str]) -> Clause | None:
+    """The pattern's clause, and what stands in events for the values that it accepts."""
+    others = [raw for raw, name in renamed.items() if pattern.accepts(value(name))]
+    return union([clause_of(pattern), *(clause_of(Text("", raw)) for raw in others)])
 
 
 def _of_key(name: str, fields: FieldMap) -> Clause | None:

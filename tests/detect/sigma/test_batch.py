@@ -171,6 +171,11 @@ def test_generated(
     assert_agree(rules, events)
 
 
+def test_one_value_of_several_that_rules_name(tmp_path: Path) -> None:
+    detection = {"x": {"event.code": "7"}, "condition": "x"}
+    assert_agree(load(tmp_path, rule(detection=detection)), [{"event": {"code": ["7", "other"]}}])
+
+
 @pytest.mark.parametrize(
     ("source", "expected"),
     [

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+import ingest
 from detect.sigma import Logsource, load_taxonomy
 from detect.sigma import taxonomy as module
 from detect.sigma.event import Reader
+from ingest.mapping.targets import ECS
 from tocsin.errors import ContentErrors, MappingError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 BUILTIN = load_taxonomy()
+MAPPINGS = Path(ingest.__path__[0]) / "mappings"
 
 
 def belongs(event: dict[str, Any]) -> set[str]:
@@ -94,6 +96,9 @@ def test_a_rule_is_bound_to_its_own_logsource_else_to_all_that_it_covers() -> No
         "product=linux category=process_creation service=sudo",
         "product=linux category=process_creation service=auditd",
         "product=linux category=process_creation service=sensor",
+        "product=linux category=process_creation service=sysmon",
+        "product=macos category=process_creation",
+        "product=windows category=process_creation service=sensor",
     }
     assert bound(None, None, "nginx") == {"product=nginx category=webserver service=nginx"}
     assert bound("vms", None, None) == set()
@@ -142,6 +147,69 @@ def test_names_without_a_mapping_are_found_below_the_root() -> None:
     )
 
 
+def test_values_of_events_are_read_as_sigma_calls_them() -> None:
+    event = {
+        "event": {"category": ["network"], "type": ["connection"]},
+        "host": {"os": {"type": "linux"}},
+        "network": {"direction": "Egress"},
+    }
+    sensor = "product=linux category=network_connection service=sensor"
+    assert _field(event, sensor, "Initiated") == (["true"], "network.direction")
+    event["network"] = {"direction": "external"}
+    assert _field(event, sensor, "Initiated") == (["external"], "network.direction")
+
+
+def test_a_value_is_picked_out_of_a_list_of_names_and_values() -> None:
+    parameters = [
+        {"name": "NEW_VALUE", "value": ["false"]},
+        {"name": "OTHER", "value": "true"},
+        {"name": "NEW_VALUE"},
+        "NEW_VALUE",
+    ]
+    event = {
+        "event": {"dataset": "google.workspace", "provider": "admin"},
+        "google": {"workspace": {"events": [{"name": "X", "parameters": parameters}]}},
+    }
+    admin = "product=gcp service=google_workspace.admin"
+    place = "google.workspace.events.parameters"
+    assert _field(event, admin, "new_value") == (["false"], place)
+    assert _field(event, admin, "setting_name") == ([], place)
+
+
+def test_a_key_may_have_dots_itself() -> None:
+    event = {
+        "event": {"dataset": "kubernetes.audit"},
+        "kubernetes": {"audit": {"annotations": {"authorization.k8s.io/decision": "allow"}}},
+    }
+    audit = "product=kubernetes category=application service=audit"
+    assert _field(event, audit, "responseStatus.code")[0] == ["allow"]
+
+
+#: Roots that no mapping of ours has: of shippers that write ECS, and of products to come.
+SHIPPED = {
+    *("azure.activitylogs", "azure.auditlogs", "azure.signinlogs", "azure.identityprotection"),
+    *("azure.resource", "bitbucket.audit", "cisco_duo.auth", "fortinet.firewall"),
+    *("gcp.audit", "google_workspace", "huawei.usg", "o365.audit", "okta", "powershell", "zeek"),
+    *("auditd", "shipped", "json", "kv", "winlog"),
+}
+
+
+def test_every_place_is_one_that_events_can_have() -> None:
+    """ECS, or below the root of a mapping: one that is renamed would leave its rules fieldless."""
+    mappings = (yaml.load(f.read_text(), yaml.CSafeLoader) for f in MAPPINGS.glob("*.yml"))
+    known = {str(mapping.get("root", mapping["id"])) for mapping in mappings} | SHIPPED
+    unknown = {
+        path.name
+        for entry in BUILTIN.entries
+        for mapped in [*entry.fields.fields.values(), *map(entry.fields.places, ["x"])]
+        for path in mapped.paths
+        if path.name != "x"
+        and path.name not in ECS
+        and not any(f"{path.name}.".startswith(f"{root}.") for root in known)
+    }
+    assert unknown == set()
+
+
 ENTRY = """\
 fields:
   shared: {User: user.name}
@@ -162,6 +230,13 @@ logsources:
         ("use: shared", "fields: {User: []}", 4, "no path"),
         ("use: shared", "fields: {User: 5}", 4, "name"),
         ("use: shared", "fields: {User: {all: [a]}}", 4, "any"),
+        ("use: shared", "fields: {User: {any: [a], from: [b]}}", 4, "any"),
+        ("use: shared", "fields: {User: {from: a, values: [x]}}", 4, "values"),
+        ("use: shared", "fields: {User: {from: a, values: {x: 1}}}", 4, "values"),
+        ("use: shared", "fields: {User: {from: a, where: {x: 1}}}", 4, "where"),
+        ("use: shared", "fields: {User: {from: a, where: {x: 1, y: 2}, take: z}}", 4, "where"),
+        ("use: shared", "fields: {User: [[a, 5]]}", 4, "name"),
+        ("use: shared", "unsupplied: [User]", 4, "unsupplied"),
         ("use: shared", "unknown: x", 4, "unknown"),
         ("{product: test}", "{vendor: test}", 4, "product, category, service"),
         ("fields:", "feilds:", 1, "feilds"),
