@@ -142,6 +142,3 @@ def _events(lines: Iterable[bytes]) -> Iterator[Record]:
         yield Record(
             Topics.EVENTS, 0, number, event.key, event.value, event.headers, event.timestamp
         )
-
-
-
