@@ -17,7 +17,7 @@ from detect.model import AlertPolicy
 from detect.sigma.codec import Unencodable, decode, encode
 from detect.sigma.files import Document, SourceFile, is_archive, parse, read
 from detect.sigma.metadata import plain
-from detect.sigma.parsing import draft
+from detect.sigma.parsing import Draft, draft
 from detect.sigma.prepare import Part, Prepared, part_of
 from detect.sigma.segments import EMPTY, Entry, Segment, read_segment, segment_file, write_segment
 from detect.sigma.taxonomy import Logsource
@@ -184,13 +184,14 @@ def _of_rule(part: Prepared) -> list[Any]:
     ]
 
 
-def _of_draft(part: Any) -> list[Any]:
+def _of_draft(part: Draft) -> list[Any]:
     """Correlations and filters are few: they are kept as they were written and parsed again."""
     content = part.document.content
     kept = {**plain({k: v for k, v in content.items() if k != "tests"})}
     if "tests" in content:
         kept["tests"] = content["tests"]
-    return ["other", part.document.index, kept]
+    document = part.document
+    return ["other", document.index, document.line, document.column, kept]
 
 
 def _decoded(file: SourceFile, encoded: Sequence[Sequence[Any]]) -> list[Part]:
@@ -225,9 +226,9 @@ def _rule(file: SourceFile, fields: list[Any]) -> Prepared:
 
 
 def _draft(file: SourceFile, fields: list[Any]) -> Part:
-    index, content = fields
+    index, line, column, content = fields
     mistakes: list[RuleError] = []
-    found = draft(Document(file, index, content), mistakes)
+    found = draft(Document(file, index, content, line, column), mistakes)
     if found is None:
         raise Stale(f"{file.name}: {mistakes}")
     return found

@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -44,16 +45,18 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML document of a file; `index` counts from 0."""
+    """One YAML document of a file: the `index`th (from 0), beginning at `line` and `column`."""
 
     file: SourceFile
     index: int
     content: dict[str, Any]
+    line: int = 1
+    column: int = 0
 
     @property
     def start(self) -> Place:
-        """Where the document stands, without reading the file again for the common case."""
-        return Place(self.file.name, 1) if self.index == 0 else self.place()
+        """Where the document stands."""
+        return Place(self.file.name, self.line, self.column)
 
     def place(self, *path: str | int) -> Place:
         """Where the value at `path` (keys and list positions) stands in the file."""
@@ -167,7 +170,7 @@ def _zip_members(path: Path) -> Iterator[tuple[str, bytes]]:
 def parse(file: SourceFile, errors: list[RuleError]) -> list[Document]:
     """The YAML documents of a file that are mappings; everything else goes to `errors`."""
     try:
-        _check_depth(file.text)
+        starts = _starts(file.text)
         loaded = list(yaml.load_all(file.text, _Loader))
     except yaml.YAMLError as error:
         errors.append(RuleError(f"no YAML: {_problem(error)}", _mark(file, error)))
@@ -187,20 +190,29 @@ def parse(file: SourceFile, errors: list[RuleError]) -> list[Document]:
         except ValueError as error:
             errors.append(RuleError(str(error), locate(file, index, ())))
             continue
-        documents.append(Document(file, index, content))
+        documents.append(Document(file, index, content, *starts[index]))
     return documents
 
 
-def _check_depth(text: str) -> None:
-    """Refuse deep nesting before the tree is built: libyaml's composer overflows the C stack."""
-    depth = 0
+def _starts(text: str) -> list[tuple[int, int]]:
+    """Line and column of each document (the first begins with its file).
+
+    Refuses deep nesting before the tree is built: libyaml's composer overflows the C stack.
+    """
+    depth, begins = 0, False
+    starts: list[tuple[int, int]] = []
     for event in yaml.parse(text, yaml.CSafeLoader):
+        if begins:
+            mark = event.start_mark
+            starts.append((mark.line + 1, mark.column + 1) if starts else (1, 0))
+        begins = isinstance(event, yaml.DocumentStartEvent)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
                 raise ValueError(f"nested deeper than {MAX_DEPTH}")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+    return starts
 
 
 def _problem(error: yaml.YAMLError) -> str:
@@ -216,13 +228,9 @@ def _mark(file: SourceFile, error: yaml.YAMLError) -> Place:
 def locate(file: SourceFile, index: int, path: Sequence[str | int]) -> Place:
     """The place of the value at `path` in a document, or of the nearest value around it.
 
-    Reads the file once more: only errors ask.
+    Reads the file once more: only errors ask, mostly several of one file.
     """
-    try:
-        _check_depth(file.text)
-        nodes = list(yaml.compose_all(file.text, yaml.CSafeLoader))
-    except (yaml.YAMLError, ValueError):
-        return Place(file.name)
+    nodes = _nodes(file.text)
     if index >= len(nodes):
         return Place(file.name)
     node, mark, known = nodes[index], nodes[index].start_mark, list[str]()
@@ -233,6 +241,16 @@ def locate(file: SourceFile, index: int, path: Sequence[str | int]) -> Place:
         node, mark = child, child_mark
         known.append(str(step))
     return Place(file.name, mark.line + 1, mark.column + 1, ".".join(known))
+
+
+@lru_cache(maxsize=4)
+def _nodes(text: str) -> tuple[Any, ...]:
+    """The documents as nodes with their places; none if the text is no YAML."""
+    try:
+        _starts(text)
+        return tuple(yaml.compose_all(text, yaml.CSafeLoader))
+    except (yaml.YAMLError, ValueError):
+        return ()
 
 
 def _child(node: Any, step: str | int) -> tuple[Any, Any]:

@@ -105,6 +105,16 @@ def _loaded(
     return _Assembly(errors, placeholders, taxonomy).assemble(parts, chosen)
 
 
+def assemble(
+    parts: Sequence[Part],
+    errors: list[RuleError],
+    taxonomy: Taxonomy,
+    placeholders: Mapping[str, Sequence[str]],
+) -> RuleSet:
+    """The set of parts that were read elsewhere; `errors` are the mistakes found so far."""
+    return _Assembly(errors, placeholders, taxonomy).assemble(parts, _Choice(frozenset(), {}))
+
+
 class _Choice(NamedTuple):
     """What the configuration says of single rules, by their ids or names."""
 
@@ -128,6 +138,7 @@ class _Assembly:
         self._ids: dict[str, str] = {}
         self._owners: dict[str, Part] = {}
         self._tests: dict[str, tuple[Any, ...]] = {}
+        self._places: dict[str, Place] = {}
 
     def assemble(self, parts: Sequence[Part], chosen: _Choice) -> RuleSet:
         """The set, as the configuration has chosen it."""
@@ -168,6 +179,7 @@ class _Assembly:
             unsupported=self._unsupported,
             correlation_tests=self._tests,
             filters=filters,
+            places=self._places,
         )
 
     def _register(self, found: Part) -> bool:
@@ -255,6 +267,7 @@ class _Assembly:
             self._errors.append(found.error(str(error), "correlation", "rules"))
         else:
             self._tests[found.id] = tests_of(found)
+            self._places[found.id] = found.start
             yield replace(resolved, alerts=policy[1])
 
     def _quiet(self, drafts: Sequence[Draft]) -> set[str]:

@@ -96,7 +96,9 @@ class RuleSet:
         unsupported: Sequence[Unevaluated] = (),
         correlation_tests: Mapping[str, tuple[Any, ...]] | None = None,
         filters: Sequence[Filter] = (),
+        places: Mapping[str, Place] | None = None,
     ) -> None:
+        """`correlation_tests` and `places` are the tests and places of correlations, by id."""
         self.rules = tuple(sorted(rules, key=lambda rule: rule.rule.id))
         self.correlations = tuple(sorted(correlations, key=lambda c: c.rule.id))
         self.taxonomy = taxonomy
@@ -104,6 +106,7 @@ class RuleSet:
         self.unsupported = tuple(sorted(unsupported))
         self.correlation_tests = dict(correlation_tests or {})
         self.filters = tuple(filters)
+        self.places = {**(places or {}), **{rule.rule.id: rule.place for rule in self.rules}}
         self._by_id = {rule.rule.id: rule for rule in self.rules}
         buckets: list[list[tuple[FieldMap, CompiledRule]]] = [[] for _ in taxonomy.entries]
         for rule in self.rules:
