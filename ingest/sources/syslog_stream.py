@@ -92,6 +92,11 @@ class SyslogStream(Listening):
         kind = "syslog tls" if settings.tls else "syslog tcp"
         super().__init__(settings, log, clock, nonce=nonce, kind=kind, source="syslog")
         self._syslog = settings
+        if self._context is not None:
+            # Senders of syslog do not read. One that closes while a session ticket stands unread
+            # resets the connection, and its kernel throws away what it has not sent yet: rsyslog
+            # lost hundreds of messages whenever the worker of its disk queue had finished.
+            self._context.num_tickets = 0
         self._reads: set[asyncio.Timeout] = set()
         self._close_at = 0.0
 

@@ -332,6 +332,31 @@ class TestTls:
             await until(lambda: source.account.appended == 2)
         assert await lines(log) == [b"<13>one", b"<13>two"]
 
+    async def test_nothing_is_written_to_a_sender_that_does_not_read(
+        self,
+        log: SqliteLog,
+        clock: ManualClock,
+        tls: dict[str, str],
+        certificates: Certificates,
+    ) -> None:
+        """A socket closed with something unread in it is reset, and what it sent last is lost."""
+        source = stream(log, clock, tls=tls)
+        sent = [b"<13>line %d" % number for number in range(3_000)]
+        async with running(source) as address:
+
+            def send() -> None:
+                with socket.create_connection(address) as connection:
+                    context = certificates.client_context()
+                    secured = context.wrap_socket(connection, server_hostname="localhost")
+                    secured.sendall(b"".join(line + b"\n" for line in sent))
+                    secured.close()
+
+            for _ in range(3):
+                await asyncio.to_thread(send)
+            await until(lambda: source.account.connections == 0)
+            await until(lambda: source.account.appended == 3 * len(sent))
+            assert source.account.errors == {}
+
     async def test_a_client_certificate_where_one_is_asked_for(
         self,
         log: SqliteLog,
