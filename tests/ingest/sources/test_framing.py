@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ingest.sources.framing import MAX_COUNT, Fault, Framer, Framing
@@ -155,6 +155,7 @@ STREAMS = st.lists(
 FRAMINGS = st.sampled_from(["auto", "octet-counted", "newline"])
 
 
+@settings(deadline=None)
 @given(STREAMS, st.lists(st.integers(0, 1_000), max_size=30), FRAMINGS)
 @example(b"12345678 <", [8], "auto")
 @example(b"41 <13>" + b"x" * 40, [7, 44], "auto")
@@ -164,12 +165,14 @@ def test_any_chunking_gives_what_the_plain_way_gives(
     assert both(*chunks_of(stream, cuts), framing=framing) == plainly(stream, MAX, framing)
 
 
+@settings(deadline=None)
 @given(STREAMS, FRAMINGS)
 def test_byte_by_byte_gives_the_same(stream: bytes, framing: Framing) -> None:
     single = [stream[at : at + 1] for at in range(len(stream))]
     assert both(*single, framing=framing) == plainly(stream, MAX, framing)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=MAX - 4).filter(lambda text: b"\n" not in text)))
 def test_what_is_sent_arrives_in_either_framing(texts: list[bytes]) -> None:
     sent = [b"<13>" + text.removesuffix(b"\r") for text in texts]

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.sources.http.body import STEP, decoder_for
@@ -41,6 +41,7 @@ def decoded(encoding: str, *chunks: bytes) -> bytes:
     return data
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted(ENCODINGS)),
     st.binary(max_size=2_000).map(lambda data: data * 300),
@@ -52,6 +53,7 @@ def test_any_pieces_give_what_was_compressed(encoding: str, data: bytes, cuts: l
     assert decoded(encoding, *(sent[a:b] for a, b in pairwise(bounds))) == data
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["gzip", "deflate"]), st.binary(max_size=300))
 def test_what_is_not_compressed_is_refused_or_read_and_nothing_else(
     encoding: str, data: bytes

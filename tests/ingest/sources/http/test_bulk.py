@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.sources.http.bulk import split_bulk
@@ -227,6 +227,7 @@ ACTIONS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(ACTIONS, st.binary(min_size=1, max_size=20).filter(lambda d: b"\n" not in d))
@@ -248,6 +249,7 @@ def test_every_document_is_an_item(pairs: list[tuple[bytes, bytes]]) -> None:
             assert item.document == document.removesuffix(b"\r")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text('{}[]"index:_d12\n', max_size=60).map(str.encode))
 def test_nothing_escapes_but_a_refusal(body: bytes) -> None:
     try:

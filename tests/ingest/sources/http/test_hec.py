@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.sources.http.hec import split_events
@@ -167,6 +167,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(JSON.filter(lambda value: value not in (None, "")), st.booleans()),
@@ -186,6 +187,7 @@ def test_any_events_come_apart_where_they_were_joined(
     assert [line.data for line in found] == sent
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text('{}[]"\\:,event1 \n', max_size=60).map(str.encode))
 def test_nothing_escapes_but_a_refusal(body: bytes) -> None:
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.sources.http.otlp import records_of_json, records_of_protobuf
@@ -220,6 +220,7 @@ def test_numbers_that_json_does_not_know() -> None:
     assert [record["message"] for record in found] == ["NaN", "Infinity", "-Infinity"]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_nothing_escapes_of_protobuf_but_a_refusal(body: bytes) -> None:
     try:
@@ -246,6 +247,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(VALUES.map(lambda value: {"resourceLogs": [{"scopeLogs": [{"logRecords": [value]}]}]}))
 def test_nothing_escapes_of_json_but_a_refusal(request_: Any) -> None:
     try:
