@@ -180,6 +180,7 @@ class _Assembly:
             correlation_tests=self._tests,
             filters=filters,
             places=self._places,
+            names=self._ids,
         )
 
     def _register(self, found: Part) -> bool:

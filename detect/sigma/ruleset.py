@@ -97,8 +97,12 @@ class RuleSet:
         correlation_tests: Mapping[str, tuple[Any, ...]] | None = None,
         filters: Sequence[Filter] = (),
         places: Mapping[str, Place] | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
-        """`correlation_tests` and `places` are the tests and places of correlations, by id."""
+        """`correlation_tests` and `places` are the tests and places of correlations, by id.
+
+        `names` maps what rules may be called to their ids.
+        """
         self.rules = tuple(sorted(rules, key=lambda rule: rule.rule.id))
         self.correlations = tuple(sorted(correlations, key=lambda c: c.rule.id))
         self.taxonomy = taxonomy
@@ -107,6 +111,7 @@ class RuleSet:
         self.correlation_tests = dict(correlation_tests or {})
         self.filters = tuple(filters)
         self.places = {**(places or {}), **{rule.rule.id: rule.place for rule in self.rules}}
+        self.names = {**(names or {}), **{rule_id: rule_id for rule_id in self.places}}
         self._by_id = {rule.rule.id: rule for rule in self.rules}
         buckets: list[list[tuple[FieldMap, CompiledRule]]] = [[] for _ in taxonomy.entries]
         for rule in self.rules:

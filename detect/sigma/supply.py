@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: How a field reaches events: by a mapping, below a vendor's root, as an ECS name, or not at all.
 Supply = Literal["mapped", "root", "ecs", "none"]
 
+#: ECS fields without a dot.
+_TOP = frozenset({"message", "tags"})
+
 _ORDER: tuple[Supply, ...] = ("mapped", "root", "ecs", "none")
 
 
@@ -111,7 +114,7 @@ def _supply(entry: Entry, name: str) -> Supply:
         return "mapped"
     if entry.fields.roots:
         return "root"
-    return "ecs" if "." in name else "none"
+    return "ecs" if "." in name or name in _TOP else "none"
 
 
 def unsupplied(ruleset: RuleSet) -> list[FieldUse]:

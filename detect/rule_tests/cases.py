@@ -1,9 +1,10 @@
-"""Running the tests that stand in rule files.
+"""Test cases of rules: events over time, and what is expected of them.
 
     tests:
         - name: a refused password
           match: true
           raw: "Jan  5 10:00:00 web-1 sshd[7]: Failed password for root from 192.0.2.7 port 22"
+          alert: {severity: 73, key: {source.ip: 192.0.2.7}}
         - name: an accepted password               # or the event as ECS
           match: false
           event: {event: {dataset: system.auth, outcome: success}, process: {name: sshd}}
@@ -18,9 +19,8 @@
 
 In `events` each step follows the one before: `after` waits, `repeat` and `every` multiply, and
 `{n}` in a text becomes the number of the repetition, from 0. `raw` is a log line or JSON record
-as its source writes it, and goes through normalization first; `event` is what that would give. A
-test passes if the rule matches (one event), or is satisfied by some event (several), exactly when
-`match` says so. The time of the test stands for whatever time an event has.
+as its source writes it, and goes through normalization first; `event` is what that would give. The
+time of the test stands for whatever time an event has. `alert` says what the alert is to be.
 """
 
 from __future__ import annotations
@@ -30,15 +30,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from detect.sigma.replay import replay
+from detect.rule_tests.outcome import expected
 from tocsin.clock import iso, parse_iso
 from tocsin.config import parse_duration
-from tocsin.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from detect.sigma.ruleset import RuleSet
+    from detect.rule_tests.outcome import Expected
 
 #: When the events of a test begin.
 START = parse_iso("2026-01-05T10:00:00Z")
@@ -50,68 +49,22 @@ Normalize = Callable[[bytes], list[dict[str, Any]]]
 
 _EVENT_KEYS = {"event", "raw"}
 _STEP_KEYS = _EVENT_KEYS | {"repeat", "every", "after"}
-_TEST_KEYS = _EVENT_KEYS | {"name", "match", "events"}
+_TEST_KEYS = _EVENT_KEYS | {"name", "match", "events", "alert", "rule"}
 
 
-class Failure(NamedTuple):
-    """A test that failed, or a rule that is not tested as it must be."""
+class Case(NamedTuple):
+    """A test as it is run: ((ms, event), …), and what must come of them."""
 
-    rule: str
-    title: str
-    test: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"{self.title} ({self.rule}), {self.test}: {self.problem}"
+    match: bool
+    events: list[tuple[int, dict[str, Any]]]
+    alert: Expected | None
 
 
-def run(
-    ruleset: RuleSet, *, required: bool = False, normalize: Normalize | None = None
-) -> list[Failure]:
-    """Run the tests of all rules and correlations of the set.
+def case_of(test: Any, normalize: Normalize | None) -> Case:
+    """The case that a rule's file writes down.
 
-    `required`: a rule without a test that matches and one that does not is a failure too, and so
-    is a rule that cannot be evaluated. `normalize` is for tests with raw records; without it
-    these fail.
+    Raises ValueError, TypeError or BadInput for what is none.
     """
-    failures: list[Failure] = []
-    tested = [(rule.rule, rule.tests) for rule in ruleset.rules]
-    tested += [(c.rule, ruleset.correlation_tests.get(c.rule.id, ())) for c in ruleset.correlations]
-    for rule, tests in tested:
-        for position, test in enumerate(tests, start=1):
-            name = str(test.get("name", position)) if isinstance(test, dict) else str(position)
-            if problem := _problem(ruleset, rule.id, test, normalize):
-                failures.append(Failure(rule.id, rule.name, f"test '{name}'", problem))
-        if required:
-            verdicts = {test.get("match") for test in tests if isinstance(test, dict)}
-            failures += [
-                Failure(rule.id, rule.name, "tests", f"no test says match: {str(verdict).lower()}")
-                for verdict in (True, False)
-                if verdict not in verdicts
-            ]
-    if required:
-        failures += [
-            Failure(rule.id, rule.title, "rule", f"cannot be evaluated: {rule.reason}")
-            for rule in ruleset.unsupported
-        ]
-    return failures
-
-
-def _problem(ruleset: RuleSet, rule_id: str, test: Any, normalize: Normalize | None) -> str:
-    """What is wrong with the test or its outcome; "" if it passes."""
-    try:
-        expected, events = _parsed(test, normalize)
-    except (ValueError, TypeError, BadInput) as error:
-        return f"the test is not valid: {error}"
-    fired = rule_id in replay(ruleset, events)
-    if fired is expected:
-        return ""
-    return "matches, but should not" if fired else "does not match, but should"
-
-
-def _parsed(
-    test: Any, normalize: Normalize | None
-) -> tuple[bool, list[tuple[int, dict[str, Any]]]]:
     if not isinstance(test, dict) or not set(test) <= _TEST_KEYS:
         raise ValueError(f"a test has {', '.join(sorted(_TEST_KEYS))}")
     if not isinstance(test.get("match"), bool):
@@ -120,7 +73,10 @@ def _parsed(
         raise ValueError("a test has one of event, raw and events")
     single = {key: test[key] for key in test.keys() & _EVENT_KEYS}
     steps = test.get("events", [single])
-    return test["match"], list(_timeline(steps, normalize))
+    alert = None if "alert" not in test else expected(test["alert"])
+    if alert is not None and not test["match"]:
+        raise ValueError("there is no alert where match is false")
+    return Case(test["match"], list(_timeline(steps, normalize)), alert)
 
 
 def _timeline(
