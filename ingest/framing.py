@@ -37,10 +37,7 @@ MAX_CONTROL_SHARE = 0.1
 #: What a Windows event has of which only its text for people is left, or Splunk's lines.
 _RENDERED = ("EventCode=", "WinEvtLog: ", ":\t", "#011")
 
-_CONTROL = {code: None for code in range(32) if code not in (9, 10, 13)} | {
-    0x7F: None,
-    0xFFFD: None,
-}
+_CONTROL = bytes(code for code in (*range(32), 0x7F) if code not in (9, 10, 13))
 
 
 def json_within(text: str) -> tuple[dict[str, Any], str] | None:
@@ -95,7 +92,9 @@ def unmarked(text: str, columns: Iterable[Candidate]) -> Iterator[Framed]:
 
 def check_text(text: str) -> None:
     """Raises BadInput `not_text` if too much of a text is control characters."""
-    strange = len(text) - len(text.translate(_CONTROL))
+    # As bytes: to translate a text costs fifty times as much, 90 ms for the longest.
+    data = text.encode("utf-8", "replace")
+    strange = len(data) - len(data.translate(None, _CONTROL)) + text.count("\ufffd")
     if strange > len(text) * MAX_CONTROL_SHARE:
         raise BadInput(
             "not_text",

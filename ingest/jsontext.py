@@ -31,30 +31,35 @@ def read_json(data: bytes) -> Any:
 
     Raises BadInput `json_invalid` or `too_deep`.
     """
+    if _LONG_RUN in data.translate(_DIGITS_AS_ZERO):
+        return _read_slowly(data)
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        # Perhaps only a surrogate, a huge float or another encoding.
+        return _read_slowly(data)
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH:
-        _check_depth(data)
-    if _LONG_RUN not in data.translate(_DIGITS_AS_ZERO):
-        try:
-            return orjson.loads(data)
-        except orjson.JSONDecodeError:
-            pass  # perhaps only a surrogate, a huge float or another encoding: read it slowly
-    return _read_slowly(data)
+        _check_depth(value)
+    return value
 
 
-def _check_depth(data: bytes) -> None:
-    """Raise BadInput if brackets outside of strings nest deeper than MAX_DEPTH."""
-    depth = 0
-    for token in _BRACKET.finditer(data):
-        mark = token[0][0]
-        if mark in b"{[":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise BadInput("too_deep", f"JSON nested deeper than {MAX_DEPTH} levels")
-        elif mark in b"}]":
-            depth -= 1
+def _check_depth(value: Any) -> None:
+    """Raise BadInput if objects and arrays nest deeper than MAX_DEPTH.
 
-
-_BRACKET = re.compile(rb'[{}\[\]]|"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+    Level by level, after reading: both readers stop at a thousand levels by themselves, and to
+    find the brackets outside of strings beforehand costs more than to read.
+    """
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return
+    raise BadInput("too_deep", f"JSON nested deeper than {MAX_DEPTH} levels")
 
 
 def _read_slowly(data: bytes) -> Any:
@@ -73,6 +78,7 @@ def _read_slowly(data: bytes) -> Any:
         ) from None
     except RecursionError:
         raise BadInput("too_deep", f"JSON nested deeper than {MAX_DEPTH} levels") from None
+    _check_depth(value)
     return _writable(value)
 
 

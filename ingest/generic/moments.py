@@ -74,8 +74,11 @@ def _pattern(found: Candidates) -> str | None:
     found.take("~timeformat")
     if not isinstance(declared, str) or len(declared) > MAX_PATTERN or "%" in declared:
         return None
-    unknown = [run[0] for run in _RUN.finditer(declared) if run[2] is None]
-    if not unknown or any(letters not in _LETTERS for letters in unknown):
+    runs = [run[0] for run in _RUN.finditer(declared) if run[2] is None]
+    if not runs or any(letters not in _LETTERS for letters in runs):
+        return None
+    directives = [_LETTERS[letters] for letters in runs]
+    if len(set(directives)) < len(directives):  # strptime compiles no directive twice
         return None
     return _RUN.sub(lambda run: run[2] if run[2] is not None else _LETTERS[run[0]], declared)
 

@@ -30,6 +30,9 @@ MAX_BEGINNINGS = 16_384
 #: How much of a text is its beginning, characters.
 HEAD = 3
 
+#: How far into a text is looked for what it must contain, characters.
+MAX_LOOK = 65_536
+
 _PROGRAM_PARTS = re.compile(r"[/\[(]")
 
 #: The first character of texts that begin with none of Latin-1, and of entries that name none.
@@ -70,9 +73,11 @@ class Candidate:
         entry = self.entry
         if entry.starts and not text.startswith(entry.starts):
             return False
-        for part in entry.contains:
-            if part not in text:
-                return False
+        if entry.contains:
+            lead = text if len(text) <= MAX_LOOK else text[:MAX_LOOK]
+            for part in entry.contains:
+                if part not in lead:
+                    return False
         return entry.regex is None or entry.regex.match(text) is not None
 
     def line_fits(self, text: str, h: Header) -> bool:
