@@ -48,7 +48,8 @@ def test_the_alert_is_what_the_analyst_sees(tmp_path: Path) -> None:
     }
     assert problems(tmp_path, {"match": True, "event": EVENT, "alert": alert}) == []
     own = {"dedup": ["host.name"], "severity": 12}
-    alert |= {"severity": 12, "key": {"host.name": "web-1"}}
+    key = {"host.name": "web-1"}
+    alert |= {"severity": 12, "key": key, "title": "Rule 1: 1 event on web-1"}
     assert problems(tmp_path, {"match": True, "event": EVENT, "alert": alert}, tocsin=own) == []
 
 
