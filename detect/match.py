@@ -16,6 +16,7 @@ from detect.keys import dedup_key, group_key
 from detect.model import ENTITY_FIELDS
 from detect.sigma.batch import BatchMatcher, EventText
 from detect.sigma.event import FieldMap, Path, Reader, find
+from detect.sigma.tally import RuleCost
 from detect.sigma.values import spread, text_of
 from tocsin.clock import parse_iso
 from tocsin.contracts import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from detect.model import Correlation
+    from detect.sigma.batch import Matched
     from detect.sigma.ruleset import Match, RuleSet
     from tocsin.log.base import Record
     from tocsin.state import State
@@ -66,11 +68,40 @@ class MatchStage:
     def __init__(self, ruleset: RuleSet) -> None:
         self._ruleset = ruleset
         self._matcher = BatchMatcher(ruleset)
+        self._costs: dict[str, RuleCost] = {}
 
     def process(self, records: Sequence[Record], state: State, now: int) -> Batch:
         """Match each record; raises BadInput for one that holds no event document."""
+        return self.made(records, self.matched(records))
+
+    def matched(self, records: Sequence[Record]) -> dict[int, Matched]:
+        """The records that rules match, by their place."""
+        return self._matcher.match([text_of_record(record) for record in records])
+
+    def use(self, ruleset: RuleSet, matcher: BatchMatcher) -> None:
+        """Match with other rules from the next batch on; `matcher` is one of theirs."""
+        self._costs = self.costs()
+        self._ruleset, self._matcher = ruleset, matcher
+
+    def matcher_like(self, ruleset: RuleSet) -> BatchMatcher:
+        """A matcher of other rules, ready for the kinds of events that came so far.
+
+        Takes up to seconds, and may run in another thread while this one matches.
+        """
+        matcher = BatchMatcher(ruleset)
+        matcher.prepare_like(self._matcher)
+        return matcher
+
+    def costs(self) -> dict[str, RuleCost]:
+        """What each rule did since the start, by id."""
+        total = dict(self._costs)
+        for rule_id, cost in self._matcher.costs().items():
+            total[rule_id] = total.get(rule_id, RuleCost()).both(cost)
+        return total
+
+    def made(self, records: Sequence[Record], found: Mapping[int, Matched]) -> Batch:
+        """What becomes of records with these matches."""
         batch = Batch()
-        found = self._matcher.match([text_of_record(record) for record in records])
         if unmatched := len(records) - len(found):
             batch.filtered["no_match"] += unmatched
         for at in sorted(found):

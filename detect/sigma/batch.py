@@ -7,6 +7,7 @@ an event is decoded and a rule evaluated only where the rule's witness was found
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,9 +18,10 @@ from detect.sigma.event import Reader
 from detect.sigma.literals import ODD_LETTERS
 from detect.sigma.routing import Router
 from detect.sigma.ruleset import Match
+from detect.sigma.tally import TIMED_EVERY, RuleCost
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from detect.sigma.bucket import Bucket, Candidate
     from detect.sigma.routing import BucketKey
@@ -52,10 +54,15 @@ class BatchMatcher:
     on it. Not for several threads at once.
     """
 
-    def __init__(self, ruleset: RuleSet) -> None:
+    def __init__(
+        self, ruleset: RuleSet, *, timer: Callable[[], int] = time.perf_counter_ns
+    ) -> None:
         self._ruleset = ruleset
         self._router = Router(ruleset)
         self._buckets: dict[BucketKey, Bucket] = {}
+        self._first: dict[BucketKey, EventText] = {}
+        self._timer = timer
+        self._events = 0
         #: Rules evaluated on events, and those that matched.
         self.evaluated = 0
         self.matched = 0
@@ -74,9 +81,28 @@ class BatchMatcher:
             known = self._buckets.get(key)
             if known is None:
                 known = self._buckets[key] = self._bucket(key, texts[members[0]])
+                self._first[key] = texts[members[0]]
             self._match_bucket(known, members, texts, found)
             known.note([texts[at].text for at in members])
         return found
+
+    def costs(self) -> dict[str, RuleCost]:
+        """What each rule did so far, by id; without those that were never candidates."""
+        found: dict[str, RuleCost] = {}
+        for known in list(self._buckets.values()):
+            for candidate in (*known.candidates, *known.constant):
+                if candidate.tally.candidates:
+                    rule_id = candidate.rule.rule.id
+                    found[rule_id] = found.get(rule_id, _NO_COST).plus(candidate.tally)
+        return found
+
+    def prepare_like(self, other: BatchMatcher) -> None:
+        """Make the buckets that `other` has, before their events come: that may take seconds."""
+        for text in list(other._first.values()):
+            key = self._router.key(_decoded(text))
+            if key not in self._buckets:
+                self._buckets[key] = self._bucket(key, text)
+                self._first[key] = text
 
     def _bucket(self, key: BucketKey, text: EventText) -> Bucket:
         pairs = self._ruleset.pairs(self._ruleset.taxonomy.route(_decoded(text)))
@@ -112,18 +138,46 @@ class BatchMatcher:
         readers: dict[int, Reader] = {}
         matches: dict[str, Match] = {}
         for candidate in known.constant:
+            candidate.tally.candidates += 1
             _explain(candidate, _reader(candidate, event, readers), matches)
         self.evaluated += len(wanted)
+        self._events += 1
+        if self._events % TIMED_EVERY:
+            for number in sorted(wanted):
+                candidate = known.candidates[number]
+                candidate.tally.candidates += 1
+                reader = _reader(candidate, event, readers)
+                if candidate.holds(reader):
+                    _explain(candidate, reader, matches)
+        else:
+            self._evaluate_timed(known, wanted, event, readers, matches)
+        self.matched += len(matches)
+        return [matches[rule_id] for rule_id in sorted(matches)]
+
+    def _evaluate_timed(
+        self,
+        known: Bucket,
+        wanted: Sequence[int],
+        event: Mapping[str, Any],
+        readers: dict[int, Reader],
+        matches: dict[str, Match],
+    ) -> None:
+        before = self._timer()
         for number in sorted(wanted):
             candidate = known.candidates[number]
             reader = _reader(candidate, event, readers)
             if candidate.holds(reader):
                 _explain(candidate, reader, matches)
-        self.matched += len(matches)
-        return [matches[rule_id] for rule_id in sorted(matches)]
+            after = self._timer()
+            tally = candidate.tally
+            tally.candidates += 1
+            tally.timed += 1
+            tally.nanoseconds += after - before
+            before = after
 
 
 _NOTHING: frozenset[int] = frozenset()
+_NO_COST = RuleCost()
 
 
 def _decoded(text: EventText) -> Mapping[str, Any]:
@@ -143,6 +197,7 @@ def _explain(candidate: Candidate, reader: Reader, matches: dict[str, Match]) ->
     """Evaluate the whole condition, which also gives the reasons."""
     hits = candidate.rule.condition.evaluate(reader)
     if hits is not None:
+        candidate.tally.matches += 1
         matches.setdefault(candidate.rule.rule.id, Match(candidate.rule, hits, reader))
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from detect.sigma.decide import decision
 from detect.sigma.literals import ODD_LETTERS
 from detect.sigma.scanner import scanner
+from detect.sigma.tally import Tally
 from detect.sigma.witness import Always, chosen, guess, literals_of, shrink, witness
 
 if TYPE_CHECKING:
@@ -40,12 +41,16 @@ EVALUATION = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A rule as the bucket's events meet it: read through `fields`, `holds` if it matches."""
+    """A rule as the bucket's events meet it: read through `fields`, `holds` if it matches.
+
+    `tally` counts what it does.
+    """
 
     rule: CompiledRule
     fields: FieldMap
     holds: Decision
     witness: Witness | None
+    tally: Tally = field(default_factory=Tally, compare=False)
 
 
 @dataclass(slots=True)
