@@ -1,4 +1,4 @@
-"""`tocsin rules | playbook`: looking at content before it runs."""
+"""`tocsin playbook`: looking at playbooks before they run."""
 
 from __future__ import annotations
 
@@ -9,60 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from detect import rule_tests
 from playbooks import testing
 from playbooks.loading import LIBRARY, TESTS, load_playbook
 from playbooks.model import schema
 from responders.catalog import known_actions
-from tocsin.cli.loading import load_content, rule_set
-from tocsin.cli.normalize import library, normalizing
-from tocsin.cli.options import config_option, json_option
-from tocsin.cli.output import json_lines, table
+from tocsin.cli.loading import load_content
+from tocsin.cli.options import config_option
 from tocsin.config import load
 from tocsin.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@click.group()
-def rules() -> None:
-    """Sigma rules."""
-
-
-@rules.command("check")
-@config_option
-@json_option
-def check_rules(config: Path | None, as_json: bool) -> None:
-    """Load the configured rules and list every one that cannot be evaluated, with its reason."""
-    loaded = rule_set(load(config))
-    if as_json:
-        json_lines(u._asdict() for u in loaded.unsupported)
-    elif loaded.unsupported:
-        rows = ((u.id, u.title, u.reason) for u in loaded.unsupported)
-        table("Rules that cannot be evaluated", ("id", "title", "reason"), rows)
-    for error in loaded.errors:
-        click.echo(str(error), err=True)
-    click.echo(
-        f"{len(loaded.rules)} rules and {len(loaded.correlations)} correlations can be evaluated, "
-        f"{len(loaded.unsupported)} cannot, {len(loaded.errors)} are wrong",
-        err=True,
-    )
-    sys.exit(1 if loaded.errors else 0)
-
-
-@rules.command("test")
-@config_option
-@click.option("--required", is_flag=True, help="A rule without tests of both kinds fails too.")
-def test_rules(config: Path | None, required: bool) -> None:
-    """Run the tests inside the rules."""
-    loaded = rule_set(load(config))
-    failures = rule_tests.run(loaded, required=required, normalize=normalizing(library(())))
-    for failure in failures:
-        click.echo(str(failure), err=True)
-    count = len(loaded.rules) + len(loaded.correlations)
-    click.echo(f"{count} rules and correlations, {len(failures)} failures", err=True)
-    sys.exit(1 if failures else 0)
 
 
 @click.group()

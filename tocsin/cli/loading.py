@@ -23,7 +23,7 @@ from tocsin.cli.places import located
 from tocsin.errors import ConfigError, ContentErrors, TocsinError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from responders.base import Action, Connector
     from tocsin.config import ConnectorSettings, Settings
@@ -101,6 +101,21 @@ def rule_set(settings: Settings, cache: Path | None = None) -> RuleSet:
         placeholders=rules.placeholders,
         allow_errors=rules.allow_errors,
         cache=cache or looking_cache(settings),
+    )
+
+
+def chosen_rules(
+    settings: Settings, paths: Sequence[Path], *, allow_errors: bool = False
+) -> RuleSet:
+    """The rules of `paths`, and without any the configured ones; raises ContentErrors."""
+    if not paths:
+        return rule_set(settings)
+    return load_rules(
+        paths,
+        builtin=False,
+        placeholders=settings.rules.placeholders,
+        allow_errors=allow_errors,
+        cache=looking_cache(settings),
     )
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from tocsin.cli.lazy import LazyGroup
 from tocsin.errors import ConfigError, ContentErrors, TocsinError
 from tocsin.text import printable
 
@@ -31,7 +31,7 @@ COMMANDS = {
     "normalize": ("tocsin.cli.normalize", "normalize"),
     "scan": ("tocsin.cli.scan.command", "command"),
     "mappings": ("tocsin.cli.mappings", "mappings"),
-    "rules": ("tocsin.cli.content", "rules"),
+    "rules": ("tocsin.cli.rules.group", "rules"),
     "playbook": ("tocsin.cli.content", "playbook"),
     "alerts": ("tocsin.cli.lists", "alerts"),
     "runs": ("tocsin.cli.lists", "runs"),
@@ -45,23 +45,9 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group that imports a command when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, attribute = COMMANDS[cmd_name]
-        command = getattr(import_module(module), attribute)
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{module}.{attribute} is no command")
-        return command
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(version("tocsin"), prog_name="tocsin")
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens, not only what goes wrong.")
 def cli(verbose: bool) -> None:

@@ -20,6 +20,14 @@ config_option = click.option(
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document a line.")
 
+rules_option = click.option(
+    "--rules",
+    "rules",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Rules (file, directory, archive) in place of the configured ones; may be repeated.",
+)
+
 limit_option = click.option(
     "--limit",
     type=click.IntRange(1, MAX_LIMIT),

@@ -1,0 +1,26 @@
+"""`tocsin rules`: the group. Exit codes: 0 done, 1 done and something is wrong with what was
+looked at, 2 the command or the configuration is wrong, 3 a file or server cannot be reached.
+"""
+
+from __future__ import annotations
+
+import click
+
+from tocsin.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "check": ("tocsin.cli.rules.checking", "check"),
+    "list": ("tocsin.cli.rules.checking", "list_rules"),
+    "lint": ("tocsin.cli.rules.linting", "lint"),
+    "test": ("tocsin.cli.rules.testing", "test"),
+    "explain": ("tocsin.cli.rules.explaining", "explain"),
+}
+
+
+@click.group(cls=LazyGroup, table=COMMANDS)
+def rules() -> None:
+    """Sigma rules: look, test, explain, measure, fetch, compare.
+
+    Exit codes: 0 done; 1 done, but something is wrong with what was looked at; 2 the command or
+    the configuration is wrong; 3 a file or server cannot be reached.
+    """
