@@ -17,7 +17,7 @@ from re import _parser  # type: ignore[attr-defined]  # the only parser of this 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 #: Longest text that any expression is given, characters.
 MAX_TEXT = 16_384
@@ -107,13 +107,14 @@ def bounded(text: str, *, anywhere: bool = False) -> Regex:
         pattern = re.compile(text, re.DOTALL)
         parsed = _parser.parse(text, re.DOTALL)
         folded = bool(pattern.flags & re.IGNORECASE)
-        cost = _Counter(folded).total(list(parsed))
+        searched = anywhere and not text.startswith(("^", r"\A"))
+        cost = _Counter(folded).total(list(parsed), searched)
     except re.error as error:
         raise ValueError(f"no regular expression: {error}") from None
     except RecursionError:
         raise ValueError("the regular expression is nested too deeply") from None
-    if anywhere and not cost.certain and not text.startswith(("^", r"\A")):
-        cost += _Cost(1)
+    if searched and not cost.certain:
+        cost = _Cost(1) + cost
     return Regex(pattern, _longest(cost))
 
 
@@ -153,17 +154,28 @@ def _longest(cost: _Cost) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Cost:
-    """Ambiguous repetitions: how many of any length, and the product of how often they may stop."""
+    """Ambiguous repetitions: how many of any length, and the product of how often they may stop.
+
+    `share` is the part of the last one's steps after which what follows is tried at all: its own
+    steps are all taken.
+    """
 
     free: int = 0
     factor: float = 1.0
+    share: float = 1.0
 
     def __add__(self, other: _Cost) -> _Cost:
-        return _Cost(self.free + other.free, self.factor * other.factor)
+        if other.certain:
+            return self
+        return _Cost(self.free + other.free, self.factor * self.share * other.factor, other.share)
 
     @property
     def certain(self) -> bool:
         return not self.free and self.factor <= 1
+
+
+def _dearest(costs: Iterable[_Cost]) -> _Cost:
+    return max(costs, key=lambda cost: (cost.free, cost.factor))
 
 
 class _Counter:
@@ -173,41 +185,55 @@ class _Counter:
         self._folded = folded
         self._asked = _Cost()
 
-    def total(self, items: list[Any]) -> _Cost:
-        """The cost of a whole expression."""
-        return self.sequence(items, ()) + self._asked
+    def total(self, items: list[Any], searched: bool) -> _Cost:
+        """The cost of a whole expression; of one that is `searched`, what each place adds."""
+        since: list[Chars] | None = [] if searched else None
+        if searched and items and str(items[0][1]) == "AT_BEGINNING":
+            since = [frozenset({ord("\n")})]
+        return self.sequence(items, (), since) + self._asked
 
-    def sequence(self, items: list[Any], follow: Run) -> _Cost:
-        """The cost of items in a row, behind which `follow` stands."""
-        cost = _Cost()
-        #: Fixed characters since the last ambiguous repetition, None before there was one.
-        since: list[Chars] | None = None
+    def sequence(self, items: list[Any], follow: Run, since: list[Chars] | None = None) -> _Cost:
+        """The cost of items in a row, behind which `follow` stands.
+
+        `since` are the fixed characters since the last ambiguous repetition, or since the place
+        where a search tries the whole; None before there was one.
+        """
+        cost = again = _Cost()
+        searched = since is not None
         for number, item in enumerate(items):
             behind = self.run(items[number + 1 :], follow)
             own = self._item(item, behind)
-            if own.certain and since is not None and behind:
-                own = self._again(item, since)
-            cost += own
             if not own.certain:
-                since = []
+                cost += own + again
+                again, since, searched = _Cost(), [], False
             elif since is not None:
+                # One after the other they run through the text once: the dearest counts.
+                if behind or searched:
+                    own = self._again(item, since, behind, searched)
+                    again = _dearest((again, own))
                 since.extend(self.run([item], ()))
-        return cost
+        return cost + again
 
-    def _again(self, item: Any, since: list[Chars]) -> _Cost:
+    def _again(self, item: Any, since: list[Chars], behind: Run, searched: bool) -> _Cost:
         """What running through the text again costs, for every place an earlier one may stop at.
 
         It is nothing if a character between the two keeps this one from running over the next
-        such place.
+        such place. Of groups only the beginning counts, but where every place is `searched`.
         """
         name, argument = str(item[0]), item[1]
         if name in ("SUBPATTERN", "ATOMIC_GROUP"):
             body = list(argument[3] if name == "SUBPATTERN" else argument)
-            return self._again(body[0], since) if body else _Cost()
-        if name not in _REPEATS or int(argument[1]) == 1:
+            if searched:
+                return self.sequence(body, behind, list(since))
+            return self._again(body[0], since, behind, False) if body else _Cost()
+        if name == "BRANCH" and searched:
+            return _dearest(
+                self.sequence(list(branch), behind, list(since)) for branch in argument[1]
+            )
+        if name not in _REPEATS or int(argument[1]) == 1 or not behind:
             return _Cost()
         chars = self._chars(list(argument[2]))
-        if not all(chars & one for one in since):
+        if not all(chars & one for one in since) or (chars >= _ALL and behind == (_END,)):
             return _Cost()
         most = int(argument[1])
         return _Cost(1) if most > _FEW else _Cost(0, most)
@@ -224,7 +250,7 @@ class _Counter:
             return self.sequence(list(argument[3]), follow)
         if name == "BRANCH":
             costs = [self.sequence(list(branch), follow) for branch in argument[1]]
-            return max(costs, key=lambda cost: (cost.free, cost.factor))
+            return _dearest(costs)
         if name in ("ASSERT", "ASSERT_NOT"):
             # Once decided it is never gone back into, but it may be asked at every place.
             cost = self.sequence(list(argument[1]), ())
@@ -248,7 +274,9 @@ class _Counter:
         if most == 1 or not follow or not all(chars & one for one in follow):
             return cost
         period = _period(follow)
-        return cost + (_Cost(1, 1 / period) if most > _FEW else _Cost(0, max(1.0, most / period)))
+        return cost + (
+            _Cost(1, 1, 1 / period) if most > _FEW else _Cost(0, max(1.0, most / period))
+        )
 
     def _possessive(self, argument: Any) -> _Cost:
         """Its rounds are tried once, but each may still go back in itself."""

@@ -14,10 +14,9 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -30,6 +29,9 @@ from tests.ingest.seeds import FAMILIES, own_seeds, real_seeds
 from tocsin.clock import parse_iso
 from tocsin.contracts import DeadLetter, Topics
 from tocsin.state import KeyedState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: No line may take longer, CPU seconds.
 SLOW = 0.050

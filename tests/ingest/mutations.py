@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
 
 #: Longest line that repetition makes, bytes; once in a while the longest that is an event at all.
 LONG = 65_536

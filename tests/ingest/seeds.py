@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
-from ingest.mapping.library import Library
+if TYPE_CHECKING:
+    from ingest.mapping.library import Library
 
 FAMILIES = (*("syslog", "cef", "leef", "kv", "csv", "json", "windows", "access", "firewall"),)
 

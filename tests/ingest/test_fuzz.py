@@ -7,8 +7,8 @@ it a few hundred lines per family are tried, by their numbers the same ones each
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,8 +18,11 @@ from tests.ingest.fuzzing import judged, mutant, run
 from tests.ingest.mutations import LONGEST, mutated
 from tests.ingest.seeds import FAMILIES, family_of, own_seeds, real_seeds
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 #: Lines per family, unless TOCSIN_FUZZ_LINES says otherwise.
-LINES = 250
+LINES = 200
 
 _LONG = os.environ.get("TOCSIN_FUZZ_LINES")
 
