@@ -18,7 +18,17 @@ from pathlib import Path
 from typing import Any
 
 #: What is measured, by module: each has `run() -> list of rows`.
-BENCHES = ("log", "normalize", "knowledge", "sigma", "match", "log_kafka", "latency")
+BENCHES = (
+    "log",
+    "normalize",
+    "knowledge",
+    "sigma",
+    "match",
+    "log_kafka",
+    "ingest_memory",
+    "ingest_kafka",
+    "latency",
+)
 
 RESULTS = Path(__file__).parent / "results"
 
