@@ -35,6 +35,10 @@ MIN_HEADER = 5
 #: Most pairs of one event; what follows them stays whole under UNPARSED.
 MAX_PAIRS = 1_024
 
+#: How much of an extension is read as pairs, characters: its longest took 60 ms; what follows
+#: stays whole under UNPARSED.
+MAX_EXTENSION = 262_144
+
 _START = re.compile(r"CEF: ?(\d(?:\.\d)?) ?\|", re.ASCII)
 _HEADLESS = re.compile(r"\s?([01])\|(?=(?:[^|]{1,256}\|){3})", re.ASCII)
 _FIELD = re.compile(r"((?:[^|\\]|\\.)*+)(?:\||\Z)", re.DOTALL)
@@ -63,8 +67,11 @@ def frame(text: str) -> dict[str, Any] | None:
         return None
     fields: dict[str, Any] = {"cefVersion": match[1]}
     fields.update(zip(HEADER[1:], header, strict=False))
-    if not _add_plain(fields, extension):
-        add_pairs(fields, read_pairs(extension), HEADER)
+    read = extension[:MAX_EXTENSION]
+    if not _add_plain(fields, read):
+        add_pairs(fields, read_pairs(read), HEADER)
+    if len(extension) > MAX_EXTENSION:
+        add(fields, UNPARSED, extension[MAX_EXTENSION:])
     return fields
 
 

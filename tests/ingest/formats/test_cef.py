@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.formats.cef import UNPARSED, frame
+from ingest.formats.cef import MAX_EXTENSION, UNPARSED, frame
 
 HEADER = {
     "cefVersion": "0",
@@ -131,3 +131,10 @@ def test_what_is_escaped_by_the_standard_comes_back(pairs: dict[str, str]) -> No
 
     extension = " ".join(f"{key}={escape(value)}" for key, value in pairs.items())
     assert frame(HEAD + extension) == HEADER | pairs
+
+
+def test_what_is_too_long_to_be_pairs_stays_whole() -> None:
+    fields = frame("CEF:0|V|P|1|id|n|5|src=192.0.2.7 msg=" + "x " * MAX_EXTENSION)
+    assert fields is not None
+    assert fields["src"] == "192.0.2.7"
+    assert len(fields["msg"]) + len(fields[UNPARSED]) > MAX_EXTENSION * 2 - 100
