@@ -65,9 +65,9 @@ class MatchStage:
     topic = Topics.EVENTS
     stateful = False
 
-    def __init__(self, ruleset: RuleSet) -> None:
+    def __init__(self, ruleset: RuleSet, matcher: BatchMatcher | None = None) -> None:
         self._ruleset = ruleset
-        self._matcher = BatchMatcher(ruleset)
+        self._matcher = matcher or BatchMatcher(ruleset)
         self._costs: dict[str, RuleCost] = {}
 
     def process(self, records: Sequence[Record], state: State, now: int) -> Batch:
