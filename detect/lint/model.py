@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, get_args
 
-import orjson
-
-from detect.sigma.codec import Unencodable, encode
 from detect.sigma.condition import FieldItem, KeywordItem
+from detect.sigma.logic import logic
 from detect.sigma.prepare import Prepared
 from detect.sigma.supply import unsupplied
 
@@ -149,20 +147,7 @@ def logic_of(subject: Subject) -> bytes | None:
     part = subject.part
     if not isinstance(part, Prepared) or part.condition is None:
         return None
-    try:
-        return orjson.dumps([list(part.logsource), part.ecs, _unnamed(encode(part.condition))])
-    except (Unencodable, orjson.JSONEncodeError):
-        return None
-
-
-def _unnamed(encoded: list[Any]) -> list[Any]:
-    """The encoded condition without the names of selections."""
-    tag, *rest = encoded
-    if tag in ("f", "k"):
-        return [tag, *rest[1:]]
-    if tag == "!":
-        return [tag, _unnamed(rest[0])]
-    return [tag, [_unnamed(part) for part in rest[0]]]
+    return logic(part.condition, part.logsource, ecs=part.ecs)
 
 
 class Check(ABC):

@@ -55,13 +55,19 @@ class BatchMatcher:
     """
 
     def __init__(
-        self, ruleset: RuleSet, *, timer: Callable[[], int] = time.perf_counter_ns
+        self,
+        ruleset: RuleSet,
+        *,
+        timer: Callable[[], int] = time.perf_counter_ns,
+        timed_every: int = TIMED_EVERY,
     ) -> None:
+        """One in `timed_every` evaluated events is timed, by `timer` (ns)."""
         self._ruleset = ruleset
         self._router = Router(ruleset)
         self._buckets: dict[BucketKey, Bucket] = {}
         self._first: dict[BucketKey, EventText] = {}
         self._timer = timer
+        self._timed_every = timed_every
         self._events = 0
         #: Rules evaluated on events, and those that matched.
         self.evaluated = 0
@@ -142,7 +148,7 @@ class BatchMatcher:
             _explain(candidate, _reader(candidate, event, readers), matches)
         self.evaluated += len(wanted)
         self._events += 1
-        if self._events % TIMED_EVERY:
+        if self._events % self._timed_every:
             for number in sorted(wanted):
                 candidate = known.candidates[number]
                 candidate.tally.candidates += 1

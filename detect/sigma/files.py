@@ -203,8 +203,8 @@ def _starts(text: str) -> list[tuple[int, int]]:
     starts: list[tuple[int, int]] = []
     for event in yaml.parse(text, yaml.CSafeLoader):
         if begins:
-            mark = event.start_mark
-            starts.append((mark.line + 1, mark.column + 1) if starts else (1, 0))
+            mark = event.start_mark if starts else None
+            starts.append((1, 0) if mark is None else (mark.line + 1, mark.column + 1))
         begins = isinstance(event, yaml.DocumentStartEvent)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1

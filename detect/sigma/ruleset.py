@@ -57,6 +57,11 @@ class CompiledRule:
     tests: tuple[Any, ...] = ()
     filters: tuple[Filter, ...] = ()
 
+    @property
+    def own_condition(self) -> Node:
+        """The condition that stands in the rule, without those of filters."""
+        return self.condition.children()[0] if self.filters else self.condition
+
 
 class Unevaluated(NamedTuple):
     """A rule that was loaded but cannot be evaluated, and why."""

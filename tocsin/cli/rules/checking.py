@@ -14,12 +14,11 @@ from tocsin.config import load
 from tocsin.contracts import SEVERITY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from detect.model import AlertPolicy
     from detect.sigma import RuleSet
-    from tocsin.config import RuleSettings
     from tocsin.contracts import Rule
 
 
@@ -55,7 +54,9 @@ def check(config: Path | None, rules: tuple[Path, ...], as_json: bool) -> None:
 def list_rules(config: Path | None, as_json: bool) -> None:
     """The configured rules: severity, whether they alert, where they stand."""
     settings = load(config)
-    rows = list(_rows(rule_set(settings), settings.rules))
+    chosen = settings.rules
+    all_of_them = settings.model_copy(update={"rules": chosen.model_copy(update={"disable": ()})})
+    rows = list(_rows(rule_set(all_of_them), rule_set(settings), chosen.disable))
     if as_json:
         json_lines(rows)
     else:
@@ -63,15 +64,22 @@ def list_rules(config: Path | None, as_json: bool) -> None:
         table("Rules", columns, ([row[column] for column in columns] for row in rows))
 
 
-def _rows(loaded: RuleSet, chosen: RuleSettings) -> Iterator[dict[str, Any]]:
-    named = {loaded.names[name] for name in chosen.disable if name in loaded.names}
-    for rule in loaded.rules:
-        state = "alerts" if rule.alerts else "feeds correlations"
-        yield _row(loaded, rule.rule, rule.policy, str(rule.logsource), _state(state, rule, named))
-    for correlation in loaded.correlations:
-        state = "alerts" if correlation.alerts else "feeds correlations"
-        yield _row(loaded, correlation.rule, correlation.policy, "correlation", state)
-    for refused in loaded.unsupported:
+def _rows(every: RuleSet, used: RuleSet, disable: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The rules of `every`, with what becomes of them in `used`, where `disable` is heeded."""
+    disabled = {every.names[name] for name in disable}
+
+    def state(rule_id: str, alerts: bool) -> str:
+        words = ["disabled"] if rule_id in disabled else ["alerts"] if alerts else []
+        words += ["feeds correlations"] if used.referring(rule_id) else []
+        return ", ".join(words) or "does not alert"
+
+    for rule in every.rules:
+        told = state(rule.rule.id, rule.alerts)
+        yield _row(every, rule.rule, rule.policy, str(rule.logsource), told)
+    for each in every.correlations:
+        told = state(each.rule.id, each.alerts)
+        yield _row(every, each.rule, each.policy, "correlation", told)
+    for refused in every.unsupported:
         yield {
             "id": refused.id,
             "title": refused.title,
@@ -81,10 +89,6 @@ def _rows(loaded: RuleSet, chosen: RuleSettings) -> Iterator[dict[str, Any]]:
             "logsource": "",
             "where": "",
         }
-
-
-def _state(state: str, rule: Any, disabled: set[str]) -> str:
-    return "disabled, feeds correlations" if rule.rule.id in disabled else state
 
 
 def _row(

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+import click
 import orjson
 
 from ingest.normalize import Delivery, Normalizer
 from tocsin.cli.scan import inputs
 from tocsin.cli.topics import build_log, log_file
+from tocsin.config import parse_duration
 from tocsin.contracts import Topics
 from tocsin.errors import BadInput, LogUnavailable
 from tocsin.log.base import Record
 from tocsin.log.sqlite_store import Store
+from tocsin.route import ROUTE, route_of
+from tocsin.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from tocsin.cli.scan.inputs import Chunk
@@ -31,6 +35,11 @@ if TYPE_CHECKING:
 
 #: Records that are read from the log at a time.
 PAGE = 1_000
+#: Problems with records that are shown one by one.
+SHOWN_PROBLEMS = 20
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -39,6 +48,59 @@ class Source:
 
     records: int = 0
     problems: list[str] = field(default_factory=list)
+
+
+def input_options(command: Callable[P, T]) -> Callable[P, T]:
+    """The options of commands that take events of files or of the log."""
+    for option in (
+        click.option("--input-field", help="Lines are JSON objects; the event is in this field."),
+        click.option(
+            "--since", type=_Since(), metavar="DURATION", help="Of the log, only so long: 7d, 12h."
+        ),
+        click.option("--log", is_flag=True, help="Take the events of the log."),
+    ):
+        command = option(command)
+    return command
+
+
+class _Since(click.ParamType):
+    """A duration, in ms."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        try:
+            parsed = parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if not isinstance(parsed, int):
+            self.fail(f"'{value}' is no duration; write 7d, 12h or 30m", param, ctx)
+        return parsed
+
+
+def batches(
+    settings: Settings,
+    clock: Clock,
+    paths: Sequence[Path],
+    log: bool,
+    since: int | None,
+    input_field: str | None,
+    source: Source,
+) -> Iterator[list[Record]]:
+    """The events that the options ask for: of files, then of the log."""
+    if paths:
+        yield from of_files(paths, clock.now(), source, input_field)
+    if log:
+        start = clock.now() - since if since is not None else 0
+        yield from of_log(settings, clock, start, source)
+
+
+def say_problems(source: Source) -> None:
+    """What could not be read, on standard error; not all of it, where it is much."""
+    for problem in source.problems[:SHOWN_PROBLEMS]:
+        click.echo(f"tocsin: {printable(problem)}", err=True)
+    if (more := len(source.problems) - SHOWN_PROBLEMS) > 0:
+        click.echo(f"tocsin: {more} more records could not be read", err=True)
 
 
 def is_ecs(document: object) -> bool:
@@ -98,7 +160,8 @@ def _of_chunk(chunk: Chunk, reader: Reader, source: Source, offset: int) -> Iter
             source.problems.append(f"{chunk.file}:{number + 1}: {error.reason_code}: {error}")
             continue
         for document in made:
-            yield Record(Topics.EVENTS, 0, offset, b"", orjson.dumps(document))
+            headers = ((ROUTE, route_of(document)),)
+            yield Record(Topics.EVENTS, 0, offset, b"", orjson.dumps(document), headers)
             offset += 1
 
 

@@ -67,7 +67,8 @@ def explain(
     """
     loaded = chosen_rules(load(config), rules)
     wanted = _found(loaded, rule)
-    document = _event(event.read(MAX_INPUT + 1), event.name, record)
+    name = getattr(event, "name", "standard input")
+    document = _event(event.read(MAX_INPUT + 1), name, record)
     seen = [
         Seen(str(each.logsource), each.matched, each.steps)
         for each in loaded.explain(document, wanted.rule.id)

@@ -14,6 +14,11 @@ COMMANDS = {
     "lint": ("tocsin.cli.rules.linting", "lint"),
     "test": ("tocsin.cli.rules.testing", "test"),
     "explain": ("tocsin.cli.rules.explaining", "explain"),
+    "coverage": ("tocsin.cli.rules.coverage", "coverage"),
+    "backtest": ("tocsin.cli.rules.backtesting", "backtest"),
+    "exceptions": ("tocsin.cli.rules.exceptions", "exceptions"),
+    "diff": ("tocsin.cli.rules.differing", "diff"),
+    "pull": ("tocsin.cli.rules.pulling", "pull"),
 }
 
 
