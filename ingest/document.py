@@ -24,19 +24,24 @@ PORT_MAX = 65_535
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 
 
-@lru_cache(16_384)
 def address(text: str) -> str | None:
     """The canonical spelling of an IP address, None if `text` is none.
 
     IPv6 is compressed (RFC 5952) and loses its zone; an IPv4-mapped one becomes IPv4, so that
     one client has one address. Dotted quads with leading zeros are refused: readers disagree.
     """
-    if ":" not in text:
-        try:
-            socket.inet_pton(socket.AF_INET, text)
-        except (OSError, ValueError):
-            return None
-        return text
+    # Not remembered: asking the C library costs less than a cache that most addresses miss.
+    if ":" in text:
+        return _address6(text)
+    try:
+        _inet_pton(_INET, text)
+    except (OSError, ValueError):
+        return None
+    return text
+
+
+@lru_cache(16_384)
+def _address6(text: str) -> str | None:
     try:
         packed = socket.inet_pton(socket.AF_INET6, text.partition("%")[0])
     except (OSError, ValueError):
@@ -44,6 +49,10 @@ def address(text: str) -> str | None:
     if packed.startswith(_MAPPED):
         return socket.inet_ntop(socket.AF_INET, packed[12:])
     return socket.inet_ntop(socket.AF_INET6, packed)
+
+
+_inet_pton = socket.inet_pton
+_INET = socket.AF_INET
 
 
 def endpoint(text: str, port: str | int | None = None) -> dict[str, Any]:

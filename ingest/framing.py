@@ -54,6 +54,19 @@ def json_within(text: str) -> tuple[dict[str, Any], str] | None:
     return (value, text[:start]) if isinstance(value, dict) else None
 
 
+def may_be_marked(text: str) -> bool:
+    """False for a text that has none of the marks that `marked` looks for."""
+    return (
+        "CEF:" in text
+        or '] "' in text
+        or "audit(" in text
+        or text[0] in "<012 "
+        or "LEEF:" in text
+        or "EventID" in text
+        or "MSWinEventLog" in text
+    )
+
+
 def marked(text: str) -> Iterator[Framed]:
     """Frames that a mark in the text gives away: CEF, LEEF, Windows, auditd, XML, access logs."""
     lead = text[:MAX_LEAD]

@@ -20,8 +20,12 @@ MAX_DEPTH = 64
 
 _LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
 
-#: Digits as zeros, so that a long run of them is found without a pattern (1 µs per KB).
-_DIGITS_AS_ZERO = bytes(ord("0") if 0x30 <= code <= 0x39 else code for code in range(256))
+#: Digits as zeros and brackets as braces: a long run of digits is found without a pattern, and
+#: what opens is counted at once (1 µs per KB).
+_SIMPLE = bytes(
+    ord("0") if 0x30 <= code <= 0x39 else ord("{") if code == ord("[") else code
+    for code in range(256)
+)
 _LONG_RUN = b"0" * 19
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -31,14 +35,15 @@ def read_json(data: bytes) -> Any:
 
     Raises BadInput `json_invalid` or `too_deep`.
     """
-    if _LONG_RUN in data.translate(_DIGITS_AS_ZERO):
+    simple = data.translate(_SIMPLE)
+    if _LONG_RUN in simple:
         return _read_slowly(data)
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
         # Perhaps only a surrogate, a huge float or another encoding.
         return _read_slowly(data)
-    if data.count(b"{") + data.count(b"[") > MAX_DEPTH:
+    if simple.count(b"{") > MAX_DEPTH:
         _check_depth(value)
     return value
 

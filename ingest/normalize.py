@@ -100,7 +100,7 @@ class NormalizeStage:
 
     def __init__(self, library: Library | None = None, door: Door | None = None) -> None:
         """`door` is what enrichment and privacy do to each event, None where there is nothing."""
-        self._made = Normalizer(library).made
+        self._made = Normalizer(library, encoded=door is None).made
         self._origins = Origins()
         self._door = door
         self._refused: type[Exception] = BadInput if door is None else Exception
@@ -147,20 +147,20 @@ class NormalizeStage:
         if door is not None:
             record = door.opened(record)
         origin, origin_id = self._origins.of(record)
-        for document, at, route in self._made(record.value, origin, record.offset, origin_id):
-            if door is not None:
-                door.admit(document, origin.source)
-                route = route_of(document)
-            value = orjson.dumps(document)
+        for made, at, route, host in self._made(record.value, origin, record.offset, origin_id):
+            if door is not None and isinstance(made, dict):
+                door.admit(made, origin.source)
+                route = route_of(made)
+                host = made["host"].get("name") if "host" in made else None
+            value = made if made.__class__ is bytes else orjson.dumps(made)
             if len(value) > MAX_RECORD:
                 raise BadInput(
                     "too_large",
                     f"the event has {len(value)} bytes; a record has at most {MAX_RECORD}",
                 )
             key = record.key
-            if key is None and "host" in document:
-                name = document["host"].get("name")
-                key = name.encode() if isinstance(name, str) else None
+            if key is None and isinstance(host, str):
+                key = host.encode()
             if door is not None:
                 key = door.record_key(key, origin.source)
             # The match stage sorts events by the route, and decodes few of them.

@@ -18,7 +18,7 @@ from ingest import generic
 from ingest.document import relate
 from ingest.envelopes import members, unwrap
 from ingest.formats import csv, ecs, syslog, windows
-from ingest.framing import check_text, json_within, marked, unmarked
+from ingest.framing import check_text, json_within, marked, may_be_marked, unmarked
 from ingest.jsontext import read_json
 from ingest.mapping.library import Library, builtin
 from ingest.mapping.line import (
@@ -31,7 +31,8 @@ from ingest.mapping.line import (
 )
 from ingest.mapping.origin import Origin
 from ingest.mapping.plain import TIME_UNREADABLE
-from ingest.times import iso8601
+from ingest.mapping.recognition import HEAD, MAX_BEGINNINGS, MAX_SHAPES
+from ingest.times import iso8601, known_rfc3164
 from tocsin.contracts import ECS_VERSION
 from tocsin.errors import BadInput
 from tocsin.ids import digest
@@ -40,9 +41,14 @@ from tocsin.route import route_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ingest.mapping.library import Made
     from ingest.mapping.recognition import Candidate
+    from ingest.mapping.runner import Function, Made
     from tocsin.contracts import Document
+
+    #: For a beginning of texts: what a text must hold, and the function that is tried then.
+    Plan = tuple[tuple[str, Function | None], ...]
+    #: Where a line comes from: origin, offset, its identity at the source or "", original text.
+    Where = tuple[Origin, int, str, str]
 
 #: Version of framing and of the generic mapping, in `tocsin.parser.version` of their events.
 PARSER_VERSION = "2"
@@ -64,6 +70,7 @@ _JSON_BLANK = b" \t\r\n\0"
 _JSON_START = re.compile(rb'\{|\[\s*(?:\{\s*["}]|\]|\[)')
 #: First bytes of JSON, of blanks before it and of a byte order mark.
 _MAYBE_JSON = frozenset({b"{", b"[", b"\xef", *(bytes([code]) for code in _JSON_BLANK)})
+_NO_FIELDS: dict[str, Any] = {}
 _SANE_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 
 #: One of them gives a shipper's Windows event away: only such objects are looked at closer.
@@ -92,29 +99,27 @@ class Delivery:
         self.origin = Origin(topic, partition, source, tenant, received, zone)
 
 
-class Context:
-    """What belongs to one line on its way: where it comes from and what it is called."""
-
-    __slots__ = ("id", "offset", "origin", "original")
-
-    def __init__(self, origin: Origin, offset: int, id: str, original: str) -> None:
-        self.origin = origin
-        self.offset = offset
-        self.id = id
-        self.original = original
-
-
 class Normalizer:
     """Raw records to events, by the mappings of a library, else generically.
 
-    `mappings=False` leaves out the mappings, and what is already ECS is no exception.
+    `mappings=False` leaves out the mappings, and what is already ECS is no exception. `encoded`:
+    `made` may give JSON instead of documents.
     """
 
-    def __init__(self, library: Library | None = None, *, mappings: bool = True) -> None:
+    def __init__(
+        self, library: Library | None = None, *, mappings: bool = True, encoded: bool = False
+    ) -> None:
         self.library = (library or builtin()) if mappings else Library(())
         self._mappings = mappings
         self._find = self.library.recognizer
-        self._run = {id: runner.function for id, runner in self.library.runners.items()}
+        runners = self.library.runners(encoded=encoded)
+        self._run = {id: runner.function for id, runner in runners.items()}
+        #: The functions for texts, by mapping; made when they are first asked for.
+        self._text_functions: dict[str, Function] = {}
+        #: Keys of objects → whether none of them is one of a Windows event.
+        self._objects: dict[tuple[str, ...], bool] = {}
+        #: Beginning and program of texts → what to try, see `_plan`.
+        self._plans: dict[tuple[str, str], Plan] = {}
 
     def events(self, raw: Delivery) -> list[tuple[Document, int]]:
         """Every event of a raw record with its time (ms); none for an empty list of records.
@@ -122,14 +127,20 @@ class Normalizer:
         Raises BadInput.
         """
         made = self.made(raw.data, raw.origin, raw.offset, raw.origin_id)
-        return [(document, at) for document, at, _ in made]
+        return [
+            (document if isinstance(document, dict) else orjson.loads(document), at)
+            for document, at, _, _ in made
+        ]
 
     def made(self, data: bytes, origin: Origin, offset: int, id: str) -> list[Made]:
         """Every event of a raw record; none for an empty list of records.
 
         `id` is the identity of the line at its source, "" where it has none. Raises BadInput.
         """
-        if data[:1] in _MAYBE_JSON:
+        first = data[:1]
+        if first == b"{":
+            return self._json(data.rstrip(_JSON_BLANK), origin, offset, id)
+        if first in _MAYBE_JSON:
             stripped = data.removeprefix(_UTF8_BOM).strip(_JSON_BLANK)
             if _JSON_START.match(stripped) is not None:
                 return self._json(stripped, origin, offset, id)
@@ -138,95 +149,138 @@ class Normalizer:
         text = data.decode("utf-8", "replace").strip(_BLANK)
         if not text:
             raise BadInput("empty", "nothing but blanks")
-        return [self._text(text, Context(origin, offset, id, text))]
+        made = self._quickly(text, origin, offset, id)
+        return [made if made is not None else self._text(text, (origin, offset, id, text))]
+
+    def _quickly(self, text: str, origin: Origin, offset: int, id: str) -> Made | None:
+        """What `_text` makes of a common line by the first mapping of its program; else None."""
+        match = syslog.common(text)
+        if match is None:
+            return None
+        stamp, host, program, pid = match.groups()
+        at = known_rfc3164(stamp, origin.limit, origin.zone)
+        payload = text[match.end() :]
+        if at is None or not payload or payload[-1] == "}" or may_be_marked(payload):
+            return None
+        key = (payload[:HEAD], program)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plan(key)
+        header = syslog.made(at, host, program, pid)
+        for part, function in plan:
+            if part in payload:
+                if function is None:
+                    return None
+                made = function(_NO_FIELDS, payload, header, origin, offset, id, text, True)
+                if made is not None:
+                    return made
+        return None
+
+    def _plan(self, key: tuple[str, str]) -> Plan:
+        """The functions of mappings that ask for the program only, up to the first that does not.
+
+        A text that holds what an entry without a function asks for goes the long way.
+        """
+        plan: list[tuple[str, Function | None]] = []
+        for one in self._find.of_text(*key):
+            plan.append((one.part, self._text_function(one) if one.named else None))
+            if not one.named and not one.part:
+                break
+        if len(self._plans) >= MAX_BEGINNINGS:
+            self._plans.clear()
+        self._plans[key] = tuple(plan)
+        return self._plans[key]
+
+    def _text_function(self, one: Candidate) -> Function:
+        function = self._text_functions.get(one.program.id)
+        if function is None:
+            function = self._text_functions[one.program.id] = self._run[one.program.id]("text")
+        return function
 
     # Texts
 
-    def _text(self, text: str, c: Context) -> Made:
-        head = syslog.header(text, c.origin.received, c.origin.zone)
+    def _text(self, text: str, line: Where) -> Made:
+        origin = line[0]
+        head = None
+        if syslog.may_begin(text):
+            head = syslog.header(text, origin.received, origin.zone)
         if head is not None:
             header, payload = head
-            if payload and (made := self._payload(payload, header, c)) is not None:
+            if payload and (made := self._payload(payload, header, line)) is not None:
                 return made
-        made = self._payload(text, NO_HEADER, c)
+        made = self._payload(text, NO_HEADER, line)
         if made is None and head is None and (tagged := syslog.tagged(text)) is not None:
-            made = self._payload(tagged[1], tagged[0], c)
+            made = self._payload(tagged[1], tagged[0], line)
         if made is not None:
             return made
         check_text(text)
         header, payload = head if head is not None else (NO_HEADER, text)
-        return self._generic_text(payload, header, c)
+        return self._generic_text(payload, header, line)
 
-    def _payload(self, text: str, header: Header, c: Context, depth: int = 0) -> Made | None:
+    def _payload(self, text: str, header: Header, line: Where, depth: int = 0) -> Made | None:
         """The event of a text by the best mapping, None if no mapping knows it."""
-        fallback: Candidate | None = None
         if text[-1] == "}" and (inner := json_within(text)) is not None:
-            made = self._object(inner[0], text, header, c, depth)
+            made = self._object(inner[0], text, header, line, depth)
             if made is not None:
                 return made
-        for format, fields in marked(text):
-            if (made := self._fields(format, fields, text, header, c)) is not None:
-                return made
+        if may_be_marked(text):
+            for format, fields in marked(text):
+                if (made := self._fields(format, fields, text, header, line)) is not None:
+                    return made
+        fallback: Candidate | None = None
         for one in self._find.of_text(text, header.program):
-            made = self._candidate(one, text, header, c, must=True)
+            if one.part not in text:
+                continue
+            if one.named:
+                function = self._text_function(one)
+                made = function(_NO_FIELDS, text, header, *line, True)
+            elif one.text_fits(text):
+                made = self._candidate(one, text, header, line, must=True)
+            else:
+                continue
             if made is not None:
                 return made
-            fallback = fallback or self._knows(one, text, header, c)
+            if fallback is None and self._knows(one, text, header, line):
+                fallback = one
         program = self._find.of_phrase(text)
         if program is not None:
-            return self._run[program.id]("text")(
-                {"message": text}, text, header, c.origin, c.offset, c.id, c.original, False
-            )
+            return self._run[program.id]("text")({"message": text}, text, header, *line, False)
         for format, fields in unmarked(text, self._find.columns):
-            if (made := self._fields(format, fields, text, header, c)) is not None:
+            if (made := self._fields(format, fields, text, header, line)) is not None:
                 return made
         if fallback is None:
             return None
-        return self._candidate(fallback, text, header, c, must=False)
+        return self._candidate(fallback, text, header, line, must=False)
 
-    def _knows(self, one: Candidate, text: str, header: Header, c: Context) -> Candidate | None:
-        """The candidate if it knows a text that fits none of its patterns."""
-        if one.entry.format != "text" or not one.text_fits(text):
-            return None
-        holds = one.entry.condition is None or one.holds({"message": text}, text, header, c.origin)
-        return one if holds else None
+    def _knows(self, one: Candidate, text: str, header: Header, line: Where) -> bool:
+        """Whether a candidate that fits knows a text that fits none of its patterns."""
+        if one.entry.format != "text":
+            return False
+        return one.entry.condition is None or one.holds({"message": text}, text, header, line[0])
 
     def _candidate(
-        self, one: Candidate, text: str, header: Header, c: Context, *, must: bool
+        self, one: Candidate, text: str, header: Header, line: Where, *, must: bool
     ) -> Made | None:
         entry = one.entry
-        if not one.text_fits(text):
-            return None
+        fields: dict[str, Any] | None = {"message": text}
         if entry.format == "csv":
-            found = csv.frame(text, entry.columns, entry.delimiter)
-            if found is None:
-                return None
-            fields: dict[str, Any] = found
-        else:
-            fields = {"message": text}
-        if entry.condition is not None and not one.holds(fields, text, header, c.origin):
+            must = False
+            fields = csv.frame(text, entry.columns, entry.delimiter)
+        if fields is None:
             return None
-        return self._run[one.program.id](entry.format)(
-            fields,
-            text,
-            header,
-            c.origin,
-            c.offset,
-            c.id,
-            c.original,
-            must and entry.format == "text",
-        )
+        if entry.condition is not None and not one.holds(fields, text, header, line[0]):
+            return None
+        return self._run[one.program.id](entry.format)(fields, text, header, *line, must)
 
     def _fields(
-        self, format: str, fields: dict[str, Any], text: str, header: Header, c: Context
+        self, format: str, fields: dict[str, Any], text: str, header: Header, line: Where
     ) -> Made | None:
         """The event of a framed line by the best mapping, None if no mapping knows it."""
-        program = self._find.of_fields(format, fields, text, header, c.origin)
-        if program is None:
+        found = self._find.of_fields(format, fields, text, header, line[0])
+        if found is None:
             return None
-        return self._run[program.id](format)(
-            fields, text, header, c.origin, c.offset, c.id, c.original, False
-        )
+        program, shared = found
+        return self._run[program.id](format)(fields, text, header, *line, False, shared)
 
     # Objects
 
@@ -237,7 +291,7 @@ class Normalizer:
             if len(data) > MAX_EVENT:
                 raise BadInput("too_large", f"{len(data)} bytes; an event has at most {MAX_EVENT}")
             text = data.decode("utf-8", "replace")
-            return [self._record(value, text, Context(origin, offset, id, text))]
+            return [self._record(value, text, (origin, offset, id, text))]
         if len(records) > MAX_EVENTS:
             raise BadInput("too_many", f"{len(records)} events; a record may hold {MAX_EVENTS}")
         texts = [orjson.dumps(record) for record in records]
@@ -247,62 +301,69 @@ class Normalizer:
         made = []
         for index, (record, encoded) in enumerate(zip(records, texts, strict=True)):
             text = encoded.decode()
-            own = digest("event", whole, index)
-            made.append(self._record(record, text, Context(origin, offset, own, text)))
+            line = (origin, offset, digest("event", whole, index), text)
+            made.append(self._record(record, text, line))
         return made
 
-    def _record(self, record: dict[str, Any], text: str, c: Context) -> Made:
+    def _record(self, record: dict[str, Any], text: str, line: Where) -> Made:
         """The event of an object: one that no mapping can read is mapped generically."""
-        made = self._object(record, text, NO_HEADER, c)
+        made = self._object(record, text, NO_HEADER, line)
         if made is not None:
             return made
         if self._mappings and ecs.recognises(record):
             try:
-                document, at, parser = ecs.parse(record, c.origin.zone)
+                document, at, parser = ecs.parse(record, line[0].zone)
             except BadInput as error:
-                return self._generic("json", record, text, NO_HEADER, c, error)
-            return self._finished(document, at, parser, NO_HEADER, c)
-        return self._generic("json", record, text, NO_HEADER, c)
+                return self._generic("json", record, text, NO_HEADER, line, error)
+            return self._finished(document, at, parser, NO_HEADER, line)
+        return self._generic("json", record, text, NO_HEADER, line)
 
     def _object(
-        self, record: dict[str, Any], text: str, header: Header, c: Context, depth: int = 0
+        self, record: dict[str, Any], text: str, header: Header, line: Where, depth: int = 0
     ) -> Made | None:
         """The event of an object by the best mapping, within envelopes too."""
-        if not _WINDOWS_KEYS.isdisjoint(record):
+        key = tuple(record)
+        plain = self._objects.get(key)
+        if plain is None:
+            if len(self._objects) >= MAX_SHAPES:
+                self._objects.clear()
+            plain = self._objects[key] = _WINDOWS_KEYS.isdisjoint(record)
+        if not plain:
             fields = windows.frame(record)
             if fields is not None:
-                made = self._fields("windows", dict(fields), text, header, c)
+                made = self._fields("windows", dict(fields), text, header, line)
                 if made is not None:
                     return made
-        made = self._fields("json", record, text, header, c)
+        made = self._fields("json", record, text, header, line)
         if made is not None or depth >= MAX_ENVELOPES:
             return made
-        inside = unwrap(record, c.origin.received, c.origin.zone)
+        received, zone = line[0].received, line[0].zone
+        inside = unwrap(record, received, zone)
         if inside is None:
             return None
         inner, outer = inside
         if isinstance(inner, dict):
-            return self._object(inner, text, outer, c, depth + 1)
+            return self._object(inner, text, outer, line, depth + 1)
         inner = inner.strip(_BLANK)
         if not inner:
             return None
-        head = syslog.header(inner, c.origin.received, c.origin.zone)
+        head = syslog.header(inner, received, zone)
         if head is not None and head[1]:
-            made = self._payload(head[1], head[0], c, depth + 1)
+            made = self._payload(head[1], head[0], line, depth + 1)
             if made is not None:
                 return made
-        return self._payload(inner, outer, c, depth + 1)
+        return self._payload(inner, outer, line, depth + 1)
 
     # What no mapping knows
 
-    def _generic_text(self, text: str, header: Header, c: Context) -> Made:
+    def _generic_text(self, text: str, header: Header, line: Where) -> Made:
         if text:
             inner = json_within(text)
             if inner is not None:
-                return self._generic("json", inner[0], text, header, c)
+                return self._generic("json", inner[0], text, header, line)
             for format, fields in _framed(text):
-                return self._generic(format, fields, text, header, c)
-        return self._generic("text", {"message": text}, text, header, c)
+                return self._generic(format, fields, text, header, line)
+        return self._generic("text", {"message": text}, text, header, line)
 
     def _generic(
         self,
@@ -310,11 +371,11 @@ class Normalizer:
         fields: dict[str, Any],
         text: str,
         header: Header,
-        c: Context,
+        line: Where,
         error: BadInput | None = None,
     ) -> Made:
         known = None if header is NO_HEADER else header
-        document = generic.map_fields(format, fields, text, known, c.origin.received, c.origin.zone)
+        document = generic.map_fields(format, fields, text, known, line[0].received, line[0].zone)
         at, document["@timestamp"] = iso8601(document["@timestamp"])
         if header.unreadable:
             tags = document.setdefault("tags", [])
@@ -323,32 +384,33 @@ class Normalizer:
         if error is not None:
             document["error"] = {"code": error.reason_code, "message": str(error)}
         _add_header(document, header, format)
-        return self._finished(document, at, f"generic.{format}", header, c)
+        return self._finished(document, at, f"generic.{format}", header, line)
 
     def _finished(
-        self, document: Document, at: int, parser: str, header: Header, c: Context
+        self, document: Document, at: int, parser: str, header: Header, line: Where
     ) -> Made:
         """Add what every event has."""
         event: dict[str, Any] = document["event"]
-        origin = c.origin
+        origin, offset, id, original = line
         provided = event.get("id") if parser == "ecs" else None
         if not isinstance(provided, str) or _SANE_ID.fullmatch(provided) is None:
             provided = None
-        event["id"] = provided or c.id or origin.place(c.offset)
+        event["id"] = provided or id or origin.place(offset)
         event["created"] = origin.created
         if parser != "ecs" or "original" not in event:
-            event["original"] = c.original
+            event["original"] = original
         document["ecs"] = {"version": ECS_VERSION}
         relate(document)
         document["tocsin"] = {
-            "origin": f"{origin.prefix}{c.offset}",
+            "origin": f"{origin.prefix}{offset}",
             "source": origin.source,
             "tenant": origin.tenant,
             "parser": {"name": parser, "version": PARSER_VERSION},
             **(header.own or {}),
             **document.get("tocsin", {}),
         }
-        return document, at, route_of(document)
+        host = document.get("host")
+        return document, at, route_of(document), host.get("name") if host else None
 
 
 def _framed(text: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -108,10 +108,9 @@ def _iso_second(head: str, zone: str) -> int:
 
 def iso8601(text: str, zone: str = "UTC") -> Instant:
     """`2024-05-01T10:00:00Z`, with a fraction, any offset or none, `T` or a blank between."""
+    if len(text) == 20 and text[19] == "Z":
+        return _iso_whole(text)
     head, tail = text[:19], text[19:]
-    if tail == "Z":
-        at = _iso_second(head, "UTC")
-        return at, rfc3339(at)
     match = _ISO_TAIL.fullmatch(tail)
     if match is None:
         raise ValueError(f"'{text[:64]}' is no ISO 8601 time")
@@ -122,6 +121,12 @@ def iso8601(text: str, zone: str = "UTC") -> Instant:
     return at, rfc3339(at)
 
 
+@lru_cache(CACHE_SIZE)
+def _iso_whole(text: str) -> Instant:
+    at = _iso_second(text[:19], "UTC")
+    return at, rfc3339(at)
+
+
 def _offset(sign: str, hours: str, minutes: str | None) -> int:
     offset = (int(hours) * 60 + int(minutes or 0)) * 60 * _SECOND
     if offset > _DAY:
@@ -129,8 +134,14 @@ def _offset(sign: str, hours: str, minutes: str | None) -> int:
     return -offset if sign == "-" else offset
 
 
-#: RFC 3164 time and zone → (ms, the same day a year or more later), see `rfc3164`.
-_yearless: dict[tuple[str, str], tuple[int, int, str]] = {}
+#: RFC 3164 time and zone → (ms, the same day a year or more later, Instant), see `rfc3164`.
+_yearless: dict[tuple[str, str], tuple[int, int, Instant]] = {}
+
+
+def known_rfc3164(text: str, limit: int, zone: str) -> Instant | None:
+    """What `rfc3164` gives, if it is remembered; `limit` is the latest the time may be (ms)."""
+    known = _yearless.get((text, zone))
+    return known[2] if known is not None and known[0] <= limit < known[1] else None
 
 
 def rfc3164(text: str, received: int, zone: str = "UTC") -> Instant:
@@ -140,7 +151,7 @@ def rfc3164(text: str, received: int, zone: str = "UTC") -> Instant:
     """
     known = _yearless.get((text, zone))
     if known is not None and known[0] <= received + TOLERANCE < known[1]:
-        return known[0], known[2]
+        return known[2]
     match = _RFC3164.fullmatch(text)
     if match is None or (month := _MONTHS.get(match[1])) is None:
         raise ValueError(f"'{text[:32]}' is no RFC 3164 time")
@@ -151,11 +162,11 @@ def rfc3164(text: str, received: int, zone: str = "UTC") -> Instant:
         return at, rfc3339(at)
     at, following = _latest(clock, received + TOLERANCE - millis, zone)
     at += millis
-    written = rfc3339(at)
+    instant = (at, rfc3339(at))
     if len(_yearless) >= CACHE_SIZE:
         _yearless.clear()
-    _yearless[text, zone] = (at, following + millis, written)
-    return at, written
+    _yearless[text, zone] = (at, following + millis, instant)
+    return instant
 
 
 def _latest(clock: tuple[int, int, int, int, int], limit: int, zone: str) -> tuple[int, int]:
@@ -270,6 +281,11 @@ def read_time(value: object, received: int, zone: str = "UTC") -> Instant | None
     cannot (`13/02/2024`); otherwise a slash means month first, a dot or hyphen day first.
     """
     if isinstance(value, str):
+        if len(value) == 26 and value[2] == "/":
+            try:
+                return common_log(value)
+            except ValueError:
+                pass  # another form, perhaps
         if len(value) > MAX_TIME:
             return None
         return _read_text(value.strip(), received, zone)

@@ -17,6 +17,12 @@ _VHOST = re.compile(
 )
 #: A user name with blanks, which basic authentication allows.
 _BLANKS = re.compile(r"(\S+) (\S+) (\S.*?)" + _REST, re.DOTALL | re.ASCII)
+#: What most lines look like; everything else is read more slowly, with the same result.
+_COMMON = re.compile(
+    rf'(\S+) (\S+) (\S+) {_STAMP} "(([A-Z]{{1,32}}) (\S+) HTTP/(\d(?:\.\d)?))" '
+    r'(\d{3}) (\d{1,19}) "([^"\\]*+)" "([^"\\]*+)"',
+    re.ASCII,
+)
 _REQUEST = re.compile(r"([A-Z][A-Z_-]{0,31}) (\S.*?)(?: HTTP/(\d(?:\.\d)?))?", re.DOTALL | re.ASCII)
 
 _NAMES = (
@@ -39,6 +45,9 @@ def frame(text: str) -> dict[str, Any] | None:
     """
     if len(text) > MAX_LINE or '"' not in text or "[" not in text:
         return None
+    common = _COMMON.fullmatch(text)
+    if common is not None:
+        return _common(common)
     vhost: str | None = None
     match = _ACCESS.fullmatch(text)
     if match is not None:
@@ -63,3 +72,32 @@ def frame(text: str) -> dict[str, Any] | None:
         if request[3]:
             fields["version"] = request[3]
     return fields
+
+
+def _common(match: re.Match[str]) -> dict[str, Any]:
+    """The fields of a line that has all of them."""
+    client, ident, user, time, request, method, url, version, status, size, referrer, agent = (
+        match.groups()
+    )
+    fields: dict[str, Any] = {}
+    if client != "-":
+        fields["client"] = client
+    if ident != "-":
+        fields["ident"] = ident
+    if user != "-":
+        fields["user"] = user
+    fields["time"] = time
+    fields["request"] = request
+    fields["status"] = status
+    fields["bytes"] = size
+    if referrer not in _NOTHING:
+        fields["referrer"] = referrer
+    if agent not in _NOTHING:
+        fields["agent"] = agent
+    fields["method"] = method
+    fields["url"] = url
+    fields["version"] = version
+    return fields
+
+
+_NOTHING = frozenset({"", "-"})

@@ -8,15 +8,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ingest.mapping.companions import COMPANIONS, RELATED, same
-from ingest.mapping.emitting import Known
+import orjson
+
+from ingest.mapping.companions import (
+    COMPANIONS,
+    RELATED,
+    of_address,
+    of_path,
+    program_name,
+    same,
+)
+from ingest.mapping.emitting import PART, READY, SAFE, WHOLE, Known
 from ingest.mapping.line import WINLOG
 from ingest.mapping.plain import TIME_UNREADABLE
+from ingest.mapping.targets import ECS, IP, LONG
 from tocsin.contracts import ECS_VERSION
 from tocsin.route import ROUTE_FIELDS, ROUTE_PRESENCE, route_of
 
 if TYPE_CHECKING:
     from ingest.mapping.compiler import Unit
+
+#: What cuts pieces out of its value and changes nothing in them.
+_CUTTING = frozenset({of_address, program_name, of_path})
+
+_JSON_FORMS = {IP: SAFE, LONG: WHOLE}
 
 #: A node of the document: a value, or objects by name.
 Tree = dict[str, Any]
@@ -34,6 +49,8 @@ class Assembler:
         self.w = unit.w
         self.targets = unit.env.targets
         self.blob = ""
+        #: The variable of the header's own host, where the document's is it.
+        self.host = ""
 
     def write(self) -> None:
         """Write everything after the statements of the program."""
@@ -46,64 +63,88 @@ class Assembler:
         self._related()
         self._identity()
         told = self._syslog()
+        self._check()
         self._own_fields()
         tree = self._tree(moment)
+        value = self._value(tree, told)
+        host = self.targets.get("host.name")
+        route = self._route(value)
+        w.line(f"return {value}, {moment}[0], {route}, {host.code if host is not None else None}")
+
+    def _check(self) -> None:
+        """Write what has to hold before the source's own fields are changed."""
+
+    def _value(self, tree: Tree, told: str) -> str:
+        """Write the making of the document; the variable that holds it."""
+        w = self.w
         expression, _ = self._object(tree)
         w.line(f"doc = {expression}")
         if told:
             w.line(f"if {told} is not None: add_syslog(doc, {told})")
-        w.line("if h.own is not None: doc['tocsin'].update(h.own)")
-        w.line(f"return doc, {moment}[0], {self._route()}")
+        if not self.unit.headless:
+            w.line("if h.own is not None: doc['tocsin'].update(h.own)")
+        return "doc"
 
     # What every event has
 
-    def _setdefault(self, path: str, code: str, *, sure: bool, plain: bool = True) -> None:
+    def _setdefault(
+        self, path: str, code: str, *, sure: bool, plain: bool = True, form: str = ""
+    ) -> None:
         """Give a target a value where it has none."""
         known = self.targets.get(path)
         if known is None:
-            self.targets[path] = Known(code, sure=sure, plain=plain)
+            self.targets[path] = Known(code, sure=sure, plain=plain, form=form)
         elif not known.sure:
             name = self.w.name("t")
             self.w.line(f"{name} = {known.code} if {known.code} is not None else {code}")
-            self.targets[path] = Known(name, sure=sure, plain=plain and known.plain)
+            same_form = form if form == known.form else ""
+            self.targets[path] = Known(name, sure=sure, plain=plain and known.plain, form=same_form)
 
     def _time(self) -> str:
         """Write what the event's Instant is; the variable that holds it."""
         w, unit = self.w, self.unit
         known = self.targets.pop("@timestamp", None)
         name = w.name("z")
-        if known is None and unit.assume:
+        if known is not None and known.sure:
+            return known.name
+        if known is None and unit.headed:
             w.line(f"{name} = h.time")
             unit.usual(f"{name} is None")
             return name
+        if known is None and unit.headless:
+            return "o.instant"
         tags = w.name("g")
         before = self.targets.get("tags")
         w.line(f"{name} = {known.code if known is not None else 'None'}")
         w.line(f"{tags} = {before.code if before is not None else 'None'}")
         with w.block(f"if {name} is None:"):
-            w.line(f"{name} = h.time or o.instant")
-            late = "unread or h.unreadable" if unit.unreadable else "h.unreadable"
-            w.line(f"if {late}: {tags} = [*({tags} or ()), {TIME_UNREADABLE!r}]")
+            w.line(f"{name} = {'o.instant' if unit.headless else 'h.time or o.instant'}")
+            late = ["unread"] if unit.unreadable else []
+            late += [] if unit.headless else ["h.unreadable"]
+            w.line(f"if {' or '.join(late)}: {tags} = [*({tags} or ()), {TIME_UNREADABLE!r}]")
         self.targets["tags"] = Known(tags, sure=before is not None and before.sure)
         return name
 
     def _defaults(self) -> None:
         w, targets, unit = self.w, self.targets, self.unit
-        self._setdefault("event.kind", repr("event"), sure=True)
-        self._setdefault("event.dataset", repr(unit.program.id), sure=True)
+        for given, text in (("event.kind", "event"), ("event.dataset", unit.program.id)):
+            if given not in targets:
+                targets[given] = Known(constant=text, sure=True, plain=True, form=SAFE)
+            self._setdefault(given, repr(text), sure=True)
         self._host()
         if not unit.is_text:
             return
-        self._setdefault("message", "text", sure=True)
+        self._setdefault("message", "text", sure=True, form=PART)
+        if unit.headless:
+            return
         name, path = targets.get("process.name"), targets.get("process.executable")
         if not (name is not None and name.sure) and not (path is not None and path.sure):
             made = w.name("t")
-            w.line(f"{made} = h.program")
-            w.line(f"if {made} is not None and '/' in {made}: {made} = program_name({made})")
+            w.line(f"{made} = {unit.header('program') if unit.headed else 'h.program'}")
+            test = "" if unit.headed else f"{made} is not None and "
+            w.line(f"if {test}'/' in {made}: {made} = program_name({made})")
             if name is None and path is None:
-                if unit.assume:
-                    unit.usual(f"{made} is None")
-                targets["process.name"] = Known(made, sure=unit.assume, plain=True)
+                targets["process.name"] = Known(made, sure=unit.headed, plain=True, form=PART)
             else:
                 codes = [known.code for known in (name, path) if known is not None]
                 test = " or ".join(f"{code} is not None" for code in codes)
@@ -119,23 +160,28 @@ class Assembler:
             return
         made = w.name("t")
         w.line(f"{made} = h.pid")
-        w.line(
-            f"if {made} is not None: {made} = process_id({made}) if h.program is not None else None"
-        )
-        self._setdefault("process.pid", made, sure=False)
+        with w.block(f"if {made} is not None:"):
+            digits = f"{made}.isdigit() and len({made}) < 9 and {made}.isascii()"
+            w.line(f"{made} = int({made}) if {digits} else process_id({made})")
+            if not self.unit.headed:
+                w.line(f"if h.program is None: {made} = None")
+        self._setdefault("process.pid", made, sure=False, form=WHOLE)
 
     def _host(self) -> None:
         w, targets = self.w, self.targets
         name, other = targets.get("host.name"), targets.get("host.hostname")
-        if (name is not None and name.sure) or (other is not None and other.sure):
+        if self.unit.headless or any(k is not None and k.sure for k in (name, other)):
+            return
+        if name is None and other is None:
+            if self.unit.headed:
+                made = self.unit.header("host")
+            else:
+                made = w.name("t")
+                w.line(f"{made} = h.host")
+            targets["host.name"] = Known(made, sure=self.unit.headed, plain=True, form=PART)
+            self.host = made
             return
         made = w.name("t")
-        if name is None and other is None:
-            w.line(f"{made} = h.host")
-            if self.unit.assume:
-                self.unit.usual(f"{made} is None")
-            targets["host.name"] = Known(made, sure=self.unit.assume, plain=True)
-            return
         codes = [known.code for known in (name, other) if known is not None]
         test = " or ".join(f"{code} is not None" for code in codes)
         w.line(f"{made} = {name.code if name is not None else 'None'} if {test} else h.host")
@@ -153,6 +199,8 @@ class Assembler:
                 continue
             if derive is same:
                 self._alias(known, outputs[0])
+            elif f"url {known.name}" in self.unit.env.present:
+                continue  # its parts have been assigned
             elif not self._is_address(given, known):
                 self._derive(known, derive, outputs)
 
@@ -179,7 +227,11 @@ class Assembler:
             w.line(f"{whole} = {w.bind(derive, 'F')}({known.code})")
             w.line(f"if {whole} is not None: {', '.join(names)}, = {whole}")
         for output, name in zip(outputs, names, strict=True):
-            self._setdefault(output, name, sure=False)
+            field = ECS.get(output)
+            form = known.form if derive in _CUTTING else ""
+            if field is not None and field.type in _JSON_FORMS:
+                form = _JSON_FORMS[field.type]
+            self._setdefault(output, name, sure=False, form=form)
 
     def _related(self) -> None:
         w = self.w
@@ -191,14 +243,28 @@ class Assembler:
                 continue
             made = w.name("r")
             sure = any(k.sure for k in distinct)
+            form = ""
             if before is None and all(k.plain for k in distinct) and len(distinct) <= 2:
                 self._few(made, distinct)
+                form = self._few_form
             else:
                 first = [before.code] if before is not None else []
                 codes = ", ".join([*first, *(k.code for k in distinct)])
-                w.line(f"{made} = unique(({codes},))")
+                if before is None and all(k.plain for k in distinct):
+                    form = self._more(made, distinct)
+                else:
+                    w.line(f"{made} = unique(({codes},))")
                 sure = sure or (before is not None and before.sure)
-            self.targets[name] = Known(made, sure=sure)
+            self.targets[name] = Known(made, sure=sure, form=form)
+
+    def _more(self, made: str, known: list[Known]) -> str:
+        """Three or more texts as a list; its form."""
+        codes = ", ".join(one.code for one in known)
+        self.w.line(f"{made} = list(dict.fromkeys(filter(None, ({codes},)))) or None")
+        return ""
+
+    #: How what `_few` makes is written as JSON.
+    _few_form = ""
 
     def _few(self, made: str, known: list[Known]) -> None:
         """One or two texts as a list."""
@@ -239,13 +305,16 @@ class Assembler:
             known.code if (known := targets.get(path)) is not None else "None"
             for path in ("host.name", "process.name", "process.pid")
         )
+        if self.unit.headless:
+            return ""
         told = w.name("v")
-        w.line(f"{told} = None")
-        w.line(
-            f"if h is not NO_HEADER and (h.priority is not None or h.version is not None "
-            f"or h.host != {host} or h.program != {name} or {pid} is None): "
-            f"{told} = syslog_of(h, {host}, {name}, {pid})"
-        )
+        tests = ["h.priority is not None", "h.version is not None"]
+        if host != self.host:
+            tests.append(f"h.host != {host}")
+        tests += [f"h.program != {name}", f"{pid} is None" if pid != "None" else "True"]
+        head = "" if self.unit.headed else "h is not NO_HEADER and "
+        call = f"syslog_of(h, {host}, {name}, {pid})"
+        w.line(f"{told} = {call} if {head}({' or '.join(tests)}) else None")
         if any(path.startswith("log.syslog.") for path in targets):
             return told
         targets["log.syslog"] = Known(told)
@@ -273,11 +342,11 @@ class Assembler:
     def _tree(self, moment: str) -> Tree:
         tree: Tree = {}
         leaves: dict[str, Known] = {
-            "@timestamp": Known(f"{moment}[1]", sure=True),
+            "@timestamp": Known(self._stamp(moment), sure=True, form=SAFE),
             **self.targets,
-            "event.id": Known("id", sure=True),
-            "event.created": Known("o.created", sure=True),
-            "event.original": Known("original", sure=True),
+            "event.id": Known("id", sure=True, form=SAFE),
+            "event.created": Known("o.created", sure=True, form=SAFE),
+            "event.original": Known("original", sure=True, form=PART),
             "ecs": Known(self.w.bind({"version": ECS_VERSION}, "E"), sure=True),
             "tocsin": Known(self._own(), sure=True),
         }
@@ -292,6 +361,11 @@ class Assembler:
                 raise Unsupported(f"{path} is a value and an object")
             node[last] = known
         return tree
+
+    def _stamp(self, moment: str) -> str:
+        name = self.w.name("s")
+        self.w.line(f"{name} = {moment}[1]")
+        return name
 
     def _own(self) -> str:
         program = self.unit.program
@@ -330,8 +404,8 @@ class Assembler:
 
     # The route header
 
-    def _route(self) -> str:
-        """The expression of the header `route` (tocsin.route)."""
+    def _route(self, value: str) -> str:
+        """Write the header `route` (tocsin.route) of a document; its expression."""
         w = self.w
         keys: list[str] = []
         constant: dict[str, Any] = {}
@@ -341,19 +415,30 @@ class Assembler:
                 if path.startswith(f"{WINLOG}.") and self.blob not in ("", "f"):
                     keys.append(f"look({self.blob}, {w.bind(tuple(path.split('.')[1:]), 'S')})")
                 elif path.split(".", 1)[0] == self.unit.program.root.split(".", 1)[0]:
-                    return "route_of(doc)"
+                    return self._unknown_route(value)
             elif not known.name:
-                _set(constant, path, known.constant)
+                value_ = known.constant if known.form != READY else orjson.loads(known.constant)
+                _set(constant, path, value_)
             elif path in ROUTE_PRESENCE:
                 keys.append(f"{known.code} is not None")
-            elif known.plain:
+            elif known.plain or known.form == READY:
                 keys.append(known.code)
             else:
                 keys.append(f"(tuple({known.code}) if {known.code}.__class__ is list else None)")
         if not keys:
             return repr(route_of(constant))
-        routes = w.bind({}, "U")
-        return f"routed({routes}, ({', '.join(keys)},), doc)"
+        routes, name, key = w.bind({}, "U"), w.name("q"), w.name("k")
+        w.line(f"{key} = {keys[0]}" if len(keys) == 1 else f"{key} = ({', '.join(keys)},)")
+        if any(code.startswith("look(") for code in keys):
+            w.line(f"{name} = routed({routes}, {key}, {value})")
+            return name
+        w.line(f"{name} = {routes}.get({key})")
+        w.line(f"if {name} is None: {name} = routed({routes}, {key}, {value})")
+        return name
+
+    def _unknown_route(self, value: str) -> str:
+        """The route of a document of which nothing is known that decides it."""
+        return f"route_of({value})"
 
 
 def _set(document: Tree, path: str, value: Any) -> None:

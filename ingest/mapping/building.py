@@ -34,7 +34,7 @@ from ingest.mapping.program import (
     Spread,
     Step,
 )
-from ingest.mapping.regexes import always_captured, bounded
+from ingest.mapping.regexes import bounded
 from ingest.mapping.targets import ANY, OBJECTS, RESERVED, ROOTS, Target, target
 from ingest.mapping.values import absent, words
 
@@ -278,7 +278,6 @@ class _Builder:
             condition,
             self._line(at),
             text[:120],
-            always_captured(made.regex.pattern.pattern),
         )
 
     def _capture_kinds(self, text: str) -> dict[str, str]:

@@ -11,16 +11,35 @@ within each other) is interpreted.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ingest.mapping import convert, parts
-from ingest.mapping.assembling import Assembler
+import orjson
+
+from ingest.mapping import casts, convert, parts
+from ingest.mapping.assembling import Assembler, Unsupported
 from ingest.mapping.casts import scalar
 from ingest.mapping.conditions_code import ConditionCode
-from ingest.mapping.emitting import CLEAN, RAW, TEXT, Env, Known, Operand, Writer
+from ingest.mapping.emitting import (
+    CLEAN,
+    PART,
+    RAW,
+    READY,
+    SAFE,
+    TEXT,
+    WHOLE,
+    Env,
+    Facts,
+    Known,
+    Operand,
+    Writer,
+)
+from ingest.mapping.json_code import JsonAssembler
+from ingest.mapping.plain import apply
 from ingest.mapping.program import (
     Assign,
     Branch,
+    Check,
     Constant,
     Every,
     First,
@@ -28,17 +47,21 @@ from ingest.mapping.program import (
     Look,
     Match,
     Member,
+    Not,
+    Pipe,
     Set,
     Spread,
 )
 from ingest.mapping.runtime import NAMES
 from ingest.mapping.targets import ANY, DATE, IP, KEYWORD, LONG
+from ingest.mapping.values import absent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ingest.mapping.paths import Path, Step
-    from ingest.mapping.program import Block, Condition, Expression, Pipe, Program, Shape, Statement
+    from ingest.mapping.program import Block, Condition, Expression, Program, Shape, Statement
+    from ingest.mapping.program import Step as PipeStep
     from ingest.mapping.targets import Target
 
 #: Arguments of every generated function.
@@ -48,9 +71,9 @@ ARGUMENTS = "f, text, h, o, offset, id, original, must"
 class Unit:
     """The generation of one function.
 
-    `text`: the line is a text, so its only field is `message`. `shape`: the pattern that is known
-    to fit the first top-level Match (-1: none does, None: it is not known), whose match is the
-    argument `f`. `assume`: values are of the usual kind, and where one is not, `else_` is called.
+    `shape`: the pattern that is known to fit the first top-level Match (-1: none does, None: it
+    is not known), whose match is the argument `f`. With `facts` they are taken for granted, and
+    where one does not hold, `usual` is called.
     """
 
     def __init__(
@@ -59,23 +82,30 @@ class Unit:
         format: str,
         *,
         shape: int | None = None,
-        assume: Callable[..., Any] | None = None,
+        facts: Facts | None = None,
+        usual: Callable[..., Any] | None = None,
     ) -> None:
         self.program = program
         self.format = format
         self.is_text = format == "text"
         self.flat = self.is_text and not program.decode
         self.shape = shape
-        self.assume = assume is not None
+        self.facts = facts or Facts()
+        self.assume = facts is not None
+        self.headless = self.facts.headless
+        #: A header with host and program.
+        self.headed = self.assume and self.is_text and not self.headless
         self.w = Writer(NAMES)
-        if assume is not None:
-            self.w.names["usual"] = assume
+        self.w.names["usual"] = usual
         self.env = Env()
         self.conditions = ConditionCode(self)
         self.unreadable = False
         self.hit = False
-        #: Variables of captures that take part in every match.
+        #: Variables of texts that may mean nothing, but are never None: with `facts` what means
+        #: nothing is unusual.
         self.certain: set[str] = set()
+        self._header_names: dict[str, str] = {}
+        self._remembering = False
 
     # The whole
 
@@ -92,8 +122,8 @@ class Unit:
                     self.fitted(statement.shapes[self.shape], "f")
                 continue
             self.statement(statement, top=True)
-        Assembler(self).write()
-        source = "\n".join((f"def unit({ARGUMENTS}):", *w.lines, ""))
+        (JsonAssembler if self.facts.encoded else Assembler)(self).write()
+        source = "\n".join((f"def unit({ARGUMENTS}):", *w.head, *w.lines, ""))
         self.source = source
         code = compile(source, f"<mapping {self.program.id}>", "exec")
         exec(code, w.names)  # noqa: S102 (names and literals only, see the module)
@@ -111,8 +141,16 @@ class Unit:
 
     def usual(self, code: str) -> None:
         """Where `code` holds, the line is not of the usual kind."""
-        with self.w.block(f"if {code}:"):
-            self.w.line(f"return usual({ARGUMENTS})")
+        self.w.line(f"if {code}: return usual({ARGUMENTS})")
+
+    def present(self, operand: Operand) -> bool:
+        """Take for granted that a text means something; False if that may not be."""
+        if not self.assume or operand.kind != TEXT or operand.code not in self.certain:
+            return False
+        if operand.code not in self.env.present:
+            self.usual(f"{operand.code} in NOTHING or {operand.code}.isspace()")
+            self.env.present[operand.code] = operand.code
+        return True
 
     # Statements
 
@@ -124,11 +162,7 @@ class Unit:
     def statement(self, statement: Statement, *, top: bool = False) -> None:
         """Write one statement."""
         if isinstance(statement, Set):
-            self.env.targets[statement.target.path] = Known(
-                constant=statement.value,
-                sure=True,
-                plain=isinstance(statement.value, str),
-            )
+            self.env.targets[statement.target.path] = constant(statement.value)
         elif isinstance(statement, Assign):
             self.assign(statement)
         elif isinstance(statement, Spread):
@@ -138,16 +172,27 @@ class Unit:
         else:
             self.branch(statement)
 
-    def put(self, target: Target, code: str, *, sure: bool, plain: bool = False) -> None:
+    def put(
+        self, target: Target, code: str, *, sure: bool, plain: bool = False, form: str = ""
+    ) -> None:
         """Assign a variable, None if there is no value, to a target."""
         before = self.env.targets.get(target.path)
         if before is None or sure:
-            self.env.targets[target.path] = Known(code, sure=sure, plain=plain)
+            self.env.targets[target.path] = Known(code, sure=sure, plain=plain, form=form)
             return
         merged = self.w.name("t")
-        self.w.line(f"{merged} = {code} if {code} is not None else {before.code}")
+        other = before.code
+        if form == READY and not before.name:
+            before = ready(before)
+            other = before.code
+        elif (form == READY) != (before.form == READY):
+            raise Unsupported(f"{target.path} is in two forms")
+        self.w.line(f"{merged} = {code} if {code} is not None else {other}")
         self.env.targets[target.path] = Known(
-            merged, sure=before.sure, plain=plain and before.plain
+            merged,
+            sure=before.sure,
+            plain=plain and before.plain,
+            form=_common_form([before, Known(form=form)]),
         )
 
     def assign(self, statement: Assign) -> None:
@@ -156,35 +201,79 @@ class Unit:
         operand = self.value(statement.source)
         if operand.nothing:
             return
-        out = w.name("t")
         if target.path == "@timestamp":
             self.time(operand)
             return
+        known, value = fold(statement.source, self.facts)
+        if known and target.type != DATE:
+            made = None if absent(value) else casts.cast(target, value)
+            if made is not None and not absent(made):
+                self.env.targets[target.path] = constant(made)
+            return
+        out = w.name("t")
+        if self._mapped(statement, operand):
+            return
         if target.type == DATE and not target.many:
             w.line(f"{out} = date({operand.code}, o.received, o.zone)")
-            self.put(target, out, sure=False, plain=True)
+            self.put(target, out, sure=False, plain=True, form=SAFE)
             return
         simple = not target.many and target.allowed is None
         cast = scalar(target)
-        if simple and cast is convert.text:
+        if (simple and cast is convert.text) or (target.type == ANY and operand.kind == TEXT):
             self.keyword(target, operand, out)
         elif simple and cast in (convert.whole, convert.port):
             self.number(target, operand, out)
         elif simple and target.type == IP:
             w.line(f"{out} = ip({operand.code})")
-            self.put(target, out, sure=False, plain=True)
+            self.put(target, out, sure=False, plain=True, form=SAFE)
         elif target.type == ANY:
             self.clean(operand, out)
             self.put(target, out, sure=False)
         else:
             w.line(f"{out} = casted({w.bind(target, 'T')}, {operand.code})")
-            self.put(target, out, sure=False, plain=simple and target.type == KEYWORD)
+            form = WHOLE if simple and target.type == LONG else ""
+            self.put(target, out, sure=False, plain=simple and target.type == KEYWORD, form=form)
+
+    def _mapped(self, statement: Assign, operand: Operand) -> bool:
+        """Assign what a table gives, if all that it may give is a value of the target."""
+        target, source, w = statement.target, statement.source, self.w
+        if not isinstance(source, Pipe) or not source.steps:
+            return False
+        step = source.steps[-1]
+        if step.kind != "map" or step.keep:
+            return False
+        values = [v for v in (*step.detail.values(), step.default, source.default) if v is not None]
+        if not all(isinstance(v, str) and casts.cast(target, v) in (v, [v]) for v in values):
+            return False
+        safe = all(orjson.dumps(v) == f'"{v}"'.encode() for v in values)
+        slow, out = w.bind(target, "T"), w.name("t")
+        w.line(f"{out} = {operand.code}")
+        if target.many and self.facts.encoded and safe and target.path != "tags":
+            with w.block(f"if {out}.__class__ is str:"):
+                w.line(f"{out} = f'[\"{{{out}}}\"]'")
+            w.line(f"elif {out} is not None: {out} = casted_json({slow}, {out})")
+            self.put(target, out, sure=False, form=READY)
+        elif target.many:
+            many = f"[{out}] if {out}.__class__ is str else casted({slow}, {out})"
+            w.line(f"if {out} is not None: {out} = {many}")
+            self.put(target, out, sure=False)
+        else:
+            # A list of values gives a list: then the target takes the first.
+            w.line(f"if {out}.__class__ is list: {out} = casted({slow}, {out})")
+            self.put(target, out, sure=False, plain=True, form=SAFE if safe else "")
+        return True
 
     def time(self, operand: Operand) -> None:
         """Write the reading of `@timestamp`, an Instant."""
-        w, out, value = self.w, self.w.name("t"), self.local(operand)
-        absent_code = self.is_absent(Operand(value, operand.kind))
-        with w.block(f"if {absent_code}:"):
+        w, value = self.w, self.local(operand)
+        operand = Operand(value, operand.kind)
+        out = w.name("t")
+        if self.present(operand):
+            w.line(f"{out} = instant({value}, o.received, o.zone)")
+            self.usual(f"{out} is None")
+            self.env.targets["@timestamp"] = Known(out, sure=True)
+            return
+        with w.block(f"if {self.is_absent(operand)}:"):
             w.line(f"{out} = None")
         with w.block("else:"):
             w.line(f"{out} = instant({value}, o.received, o.zone)")
@@ -197,12 +286,12 @@ class Unit:
     def keyword(self, target: Target, operand: Operand, out: str) -> None:
         """Write the cast to one text."""
         w = self.w
+        if self.present(operand):
+            self.put(target, operand.code, sure=True, plain=True, form=PART)
+            return
         w.line(f"{out} = {operand.code}")
+        form = operand.form
         if operand.kind == TEXT:
-            if self.assume and operand.code in self.certain:
-                self.usual(f"{out} is None or {out} in NOTHING or {out}.isspace()")
-                self.put(target, out, sure=True, plain=True)
-                return
             w.line(f"if {out} is not None and ({out} in NOTHING or {out}.isspace()): {out} = None")
         elif operand.kind == RAW:
             with w.block(f"if {out}.__class__ is str:"):
@@ -210,36 +299,70 @@ class Unit:
             w.line(f"elif {out} is not None: {out} = keyword({out})")
         else:
             w.line(f"if {out}.__class__ is not str and {out} is not None: {out} = keyword({out})")
-        self.put(target, out, sure=False, plain=True)
+        self.put(target, out, sure=False, plain=True, form=form)
 
     def number(self, target: Target, operand: Operand, out: str) -> None:
         """Write the cast to a whole number."""
-        w, cast = self.w, "port" if target.largest else "whole"
-        w.line(f"{out} = {operand.code}")
-        w.line(f"if {out} is not None: {out} = {cast}({out})")
-        if self.assume and operand.kind == TEXT and operand.code in self.certain:
-            self.usual(f"{out} is None")
-            self.put(target, out, sure=True, plain=True)
+        w, cast, code = self.w, "port" if target.largest else "whole", operand.code
+        digits = 5 if target.largest else 18
+        if self.assume and operand.kind == TEXT and code in self.certain:
+            self.env.present[code] = code
+            wrong = f"not {code}.isdigit() or len({code}) > {digits} or not {code}.isascii()"
+            if self.facts.encoded:
+                # In JSON the digits are the number.
+                if target.largest:
+                    wrong += f" or len({code}) == {digits} and {code} > {str(target.largest)!r}"
+                self.usual(f"{wrong} or {code}[0] == '0' and {code} != '0'")
+                self.put(target, code, sure=True, plain=True, form=WHOLE)
+                return
+            self.usual(wrong)
+            w.line(f"{out} = int({code})")
+            if target.largest:
+                self.usual(f"{out} > {target.largest}")
+            self.put(target, out, sure=True, plain=True, form=WHOLE)
             return
-        self.put(target, out, sure=False, plain=True)
+        w.line(f"{out} = {code}")
+        w.line(f"if {out} is not None: {out} = {cast}({out})")
+        self.put(target, out, sure=False, plain=True, form=WHOLE)
 
     def spread(self, statement: Spread) -> None:
         """Write taking a value apart over several targets."""
-        w = self.w
         operand = self.value(statement.source)
         if operand.nothing:
             return
-        if (
-            self.assume
-            and statement.function is parts.ip_or_host
-            and operand.kind == TEXT
-            and operand.code in self.certain
-        ):
-            out = w.name("t")
-            w.line(f"{out} = ip({operand.code})")
-            self.usual(f"{out} is None")
-            self.put(statement.targets[0], out, sure=True, plain=True)
-            return
+        if self.assume and operand.kind == TEXT and operand.code in self.certain:
+            if statement.function is parts.ip_or_host:
+                out = self.w.name("t")
+                self.w.line(f"{out} = address({operand.code})")
+                self.usual(f"{out} is None")
+                self.env.present[operand.code] = operand.code
+                self.put(statement.targets[0], out, sure=True, plain=True, form=SAFE)
+                return
+            if statement.function is parts.url and self.present(operand):
+                self._url(statement, operand)
+                return
+        self._spread(statement, operand)
+
+    def _url(self, statement: Spread, operand: Operand) -> None:
+        """A URL that has a path, as almost all have."""
+        names = [self.w.name("t") for _ in statement.targets]
+        self.w.line(f"{', '.join(names)}, = {self.w.bind(parts.url, 'F')}({operand.code})")
+        path = names[parts.URL.index("path")]
+        self.usual(f"{path} is None")
+        names[0] = operand.code
+        self.env.present[f"url {operand.code}"] = operand.code
+        for target, name in zip(statement.targets, names, strict=True):
+            number = target.type == LONG
+            self.put(
+                target,
+                name,
+                sure=name in (operand.code, path),
+                plain=True,
+                form=WHOLE if number else "" if target.path == "url.username" else PART,
+            )
+
+    def _spread(self, statement: Spread, operand: Operand) -> None:
+        w = self.w
         names = [w.name("t") for _ in statement.targets]
         value, whole = self.local(operand), w.name("v")
         w.line(f"{' = '.join(names)} = None")
@@ -248,7 +371,8 @@ class Unit:
             w.line(f"if {whole} is not None: {', '.join(names)}, = {whole}")
         for target, name in zip(statement.targets, names, strict=True):
             plain = target.type in (KEYWORD, IP, LONG) and not target.many
-            self.put(target, name, sure=False, plain=plain)
+            form = {IP: SAFE, LONG: WHOLE}.get(target.type, "") if plain else ""
+            self.put(target, name, sure=False, plain=plain, form=form)
 
     # Patterns
 
@@ -274,6 +398,8 @@ class Unit:
             for number, shape in enumerate(statement.shapes):
                 if guarded:
                     condition = self.try_shape(shape, text, found)
+                    if condition == "False":
+                        continue
                     w.line(f"if {condition}:")
                 else:
                     w.line(f"if {index} == {number}:")
@@ -286,13 +412,23 @@ class Unit:
                 self.env = after
                 whole.append(_PLACE)
             branches.append(([], self.env))
-        self.env = before
-        self.merge(whole, branches)
+        self._joined(whole, branches, before)
+
+    def _joined(self, whole: list[str], branches: list[tuple[list[str], Env]], before: Env) -> None:
+        """Write branches, or only what was looked up for them if none can be taken."""
+        if len(branches) > 1:
+            self.env = before
+            self.merge(whole, branches)
+            return
+        self.w.lines.extend(line.removeprefix("    ") for line in whole)
+        self.env = branches[0][1]
 
     def try_shape(self, shape: Shape, text: str, found: str) -> str:
         """Write the trying of one shape; the condition under which it fits."""
         w = self.w
         condition = self.conditions.code(shape.when) if shape.when is not None else "True"
+        if condition == "False":
+            return condition
         regex = w.bind(shape.regex, "R")
         w.line(
             f"{found} = {regex}.match({text}) if {text}.__class__ is str and {condition} else None"
@@ -304,9 +440,10 @@ class Unit:
         names = [self.w.name("c") for _ in shape.captures]
         if names:
             self.w.line(f"{', '.join(names)}, = {found}.groups()")
+        piece = PART if found == "f" else ""
         for number, (capture, name) in enumerate(zip(shape.captures, names, strict=True), 1):
-            self.env.captures[capture] = Operand(name, TEXT)
-            if number in shape.always:
+            self.env.captures[capture] = Operand(name, TEXT, piece)
+            if number in shape.regex.always:
                 self.certain.add(name)
         self.block(shape.block)
 
@@ -314,20 +451,71 @@ class Unit:
         """Write cases: the first that holds, or every one that holds."""
         if statement.every:
             for condition, block in statement.cases:
-                self.cases(((condition, block),))
+                self._remembered(((condition, block),))
         else:
-            self.cases(statement.cases)
+            self._remembered(statement.cases)
+
+    def _remembered(self, cases: Cases) -> None:
+        """Write cases; what they set is remembered by the few texts that alone decide it."""
+        looked = _deciding(cases)
+        known = None if looked is None else self._keys(looked)
+        paths = _assigned(cases)
+        worth = self.facts.encoded and not self._remembering and len(cases) >= MIN_REMEMBERED
+        if not known or not paths or not worth:
+            self.cases(cases)
+            return
+        for path in paths:
+            before = self.env.targets.get(path)
+            if before is not None and before.name:
+                self.cases(cases)
+                return
+        w = self.w
+        key, found, table = w.name("k"), w.name("y"), w.bind({}, "Y")
+        w.line(f"{key} = {known[0] if len(known) == 1 else '(' + ', '.join(known) + ')'}")
+        w.line(f"{found} = {table}.get({key})")
+        before_env = self.env.copy()
+        with w.block(f"if {found} is None:"):
+            self._remembering = True
+            self.cases(cases)
+            self._remembering = False
+            after = [self.env.targets.get(path) for path in paths]
+            codes = [one.code if one is not None else "None" for one in after]
+            w.line(f"if len({table}) >= {MAX_REMEMBERED}: {table}.clear()")
+            w.line(f"{found} = {table}[{key}] = ({', '.join(codes)},)")
+        self.env = before_env
+        names = [w.name("t") for _ in paths]
+        w.line(f"{', '.join(names)}, = {found}")
+        for path, name, one in zip(paths, names, after, strict=True):
+            if one is not None:
+                form = one.form if one.name or one.form != "" else ""
+                self.env.targets[path] = Known(name, sure=one.sure, plain=one.plain, form=form)
+
+    def _keys(self, looked: list[Path]) -> list[str] | None:
+        """The variables of texts that are never None; None if a value may be anything else."""
+        names = []
+        for path in looked:
+            operand = self.look(path)
+            if operand.nothing:
+                continue
+            if not self.present(operand):
+                return None
+            names.append(operand.code)
+        return list(dict.fromkeys(names))
 
     def cases(self, cases: tuple[tuple[Condition, Block], ...]) -> None:
         """Write an exclusive chain of cases."""
         w = self.w
         before = self.env.copy()
         branches: list[tuple[list[str], Env]] = []
+        always: Block | None = None
         with w.aside() as whole:
             for condition, block in cases:
                 code = self.conditions.code(condition)
                 if code == "False":
                     continue
+                if code == "True" and not branches:
+                    always = block
+                    break
                 w.line(f"if {code}:")
                 after = self.env.copy()
                 with w.aside() as lines:
@@ -338,9 +526,12 @@ class Unit:
                 if code == "True":
                     break
             branches.append(([], self.env))
-        self.env = before
-        if len(branches) > 1:
-            self.merge(whole, branches)
+        if always is not None:
+            # What was looked up for it stays known: nothing of it was conditional.
+            w.lines.extend(line.removeprefix("    ") for line in whole)
+            self.block(always)
+            return
+        self._joined(whole, branches, before)
 
     def merge(self, whole: list[str], branches: list[tuple[list[str], Env]]) -> None:
         """Write branches and continue with what holds after any of them.
@@ -353,6 +544,7 @@ class Unit:
         merged.looked = _common([env.looked for env in envs])
         merged.nodes = _common([env.nodes for env in envs])
         merged.folded = _common([env.folded for env in envs])
+        merged.present = _common([env.present for env in envs])
         moves: list[list[str]] = [[] for _ in branches]
         for path in dict.fromkeys(path for env in envs for path in env.targets):
             merged.targets[path] = self._join_targets(path, envs, moves)
@@ -382,6 +574,10 @@ class Unit:
         first = known[0]
         if first is not None and all(one == first for one in known):
             return first
+        if self.facts.encoded and all(one is None or is_ready(one) for one in known):
+            known = [one if one is None or one.name else ready(one) for one in known]
+        elif any(one is not None and one.form == READY for one in known):
+            raise Unsupported(f"{path} is in two forms")
         name = self.w.name("t")
         for one, move in zip(known, moves, strict=True):
             move.append(f"{name} = {one.code if one is not None else 'None'}")
@@ -389,6 +585,7 @@ class Unit:
             name,
             sure=all(one is not None and one.sure for one in known),
             plain=all(one is None or one.plain for one in known),
+            form=_common_form(known),
         )
 
     def _join_captures(self, name: str, envs: list[Env], moves: list[list[str]]) -> Operand:
@@ -425,12 +622,17 @@ class Unit:
         if operand.kind == CLEAN:
             return f"{name} is None"
         if operand.kind == TEXT:
+            if self.present(operand):
+                return "False"
             return f"{name} is None or {name} in NOTHING or {name}.isspace()"
         return f"{name} is None or absent({name})"
 
     def clean(self, operand: Operand, out: str) -> None:
         """Write an operand to a variable, None if it is nothing."""
+        known = self.present(operand)
         self.w.line(f"{out} = {operand.code}")
+        if known:
+            return
         if operand.kind != CLEAN:
             self.w.line(f"if {self.is_absent(Operand(out, operand.kind))}: {out} = None")
 
@@ -448,8 +650,14 @@ class Unit:
             steps = self.w.bind(path.steps[1:], "S")
             return Operand(f"look({operand.code}, {steps})", RAW)
         if self.flat:
-            return Operand("text", TEXT) if path.steps == ("message",) else Operand("None", CLEAN)
-        return Operand(self._field(path.steps), RAW)
+            if path.steps == ("message",):
+                return Operand("text", TEXT, PART)
+            return Operand("None", CLEAN)
+        name = self._field(path.steps)
+        if name in self.certain:
+            return Operand(name, TEXT, PART)
+        # Numbers and booleans as texts need no escapes either.
+        return Operand(name, CLEAN if name == "None" else RAW, PART)
 
     def there(self, path: Path) -> str:
         """The condition that a key is there, whatever its value."""
@@ -457,32 +665,56 @@ class Unit:
         if path.header or self.flat or not all(isinstance(step, str) for step in path.steps):
             operand = self.look(path)
             return "False" if operand.nothing else f"({operand.code} is not None)"
+        if len(path.steps) == 1 and self.facts.keys is not None:
+            return str(last in self.facts.keys)
         return f"({last!r} in {self._node(path.steps[:-1])})"
 
     def _header(self, path: Path) -> Operand:
         name = path.header
-        if name == "time":
-            code = "(h.time[1] if h.time is not None else None)"
-            operand = Operand(code, CLEAN)
-        elif name == "text":
-            operand = Operand("text", TEXT)
+        if name == "text":
+            operand = Operand("text", TEXT, PART)
         elif name in ("source", "received"):
             operand = Operand(f"o.{name}", TEXT if name == "source" else CLEAN)
+        elif self.headless:
+            return Operand("None", CLEAN)
+        elif name == "time":
+            operand = Operand("(h.time[1] if h.time is not None else None)", CLEAN)
         elif name == "sd":
             operand = Operand("h.sd", RAW)
+        elif self.headed and name in ("host", "program"):
+            operand = Operand(self.header(name), TEXT, PART)
         else:
-            operand = Operand(f"h.{name}", TEXT)
+            operand = Operand(f"h.{name}", TEXT, PART)
         if not path.steps:
             return operand
         return Operand(f"look({operand.code}, {self.w.bind(path.steps, 'S')})", RAW)
+
+    def header(self, name: str) -> str:
+        """The variable of a header's host or program, which the line is taken to have."""
+        known = self._header_names.get(name)
+        if known is None:
+            known = self._header_names[name] = self.w.name("h")
+            self.w.head.append(f"    {known} = h.{name}")
+            self.w.head.append(f"    if {known} is None: return usual({ARGUMENTS})")
+            self.certain.add(known)
+        return known
 
     def _field(self, steps: tuple[Step, ...]) -> str:
         """The variable of a field's value."""
         known = self.env.looked.get(steps)
         if known is not None:
             return known
+        keys = self.facts.keys
+        if keys is not None and steps[0] not in keys:
+            return "None"
         cut = next((n for n, step in enumerate(steps) if not isinstance(step, str)), len(steps))
         name = self.w.name("v")
+        if keys is not None and len(steps) == 1 and keys[str(steps[0])] is str:
+            self.w.line(f"{name} = f[{steps[0]!r}]")
+            self.usual(f"{name}.__class__ is not str")
+            self.certain.add(name)
+            self.env.looked[steps] = name
+            return name
         if cut == len(steps):
             self.w.line(f"{name} = {self._node(steps[:-1])}.get({steps[-1]!r})")
         elif cut == 0:
@@ -500,14 +732,20 @@ class Unit:
         known = self.env.nodes.get(steps)
         if known is not None:
             return known
+        field = self._field(steps)
+        if field == "None":
+            return "EMPTY"
         name = self.w.name("d")
-        self.w.line(f"{name} = {self._field(steps)}")
+        self.w.line(f"{name} = {field}")
         self.w.line(f"if {name}.__class__ is not dict: {name} = EMPTY")
         self.env.nodes[steps] = name
         return name
 
     def value(self, source: Expression) -> Operand:
         """The value of a source; writes what has to be worked out."""
+        known, value = fold(source, self.facts)
+        if known:
+            return Operand(repr(value), CLEAN)
         if isinstance(source, Look):
             return self.look(source.path)
         if isinstance(source, Constant):
@@ -527,30 +765,35 @@ class Unit:
         return self._pipe(source)
 
     def _first(self, source: First) -> Operand:
-        out = self.w.name()
-        last = self._alternatives(source.sources, out)
-        return last
+        return self._alternatives(source.sources, self.w.name(), at_start=True)
 
-    def _alternatives(self, sources: tuple[Expression, ...], out: str) -> Operand:
+    def _alternatives(
+        self, sources: tuple[Expression, ...], out: str, *, at_start: bool
+    ) -> Operand:
         operand = self.value(sources[0])
         rest = sources[1:]
         while operand.nothing and rest:
             operand, rest = self.value(rest[0]), rest[1:]
-        if not rest:
+        if self.present(operand):
+            if at_start:
+                return operand
             self.w.line(f"{out} = {operand.code}")
-            return Operand(out, operand.kind)
+            return Operand(out, TEXT, operand.form)
+        if not rest:
+            if at_start:
+                return operand
+            self.w.line(f"{out} = {operand.code}")
+            return Operand(out, operand.kind, operand.form)
         self.w.line(f"{out} = {operand.code}")
         before = self.env.copy()
         with self.w.block(f"if {self.is_absent(Operand(out, operand.kind))}:"):
-            last = self._alternatives(rest, out)
+            last = self._alternatives(rest, out, at_start=False)
         self.env = before
-        kinds = {operand.kind, last.kind}
-        if kinds == {TEXT, CLEAN} or len(kinds) == 1:
-            return Operand(out, last.kind if last.kind != CLEAN or kinds == {CLEAN} else RAW)
-        return Operand(out, RAW)
+        form = operand.form if operand.form == last.form else ""
+        return Operand(out, last.kind if operand.kind == last.kind else RAW, form)
 
     def _pipe(self, source: Pipe) -> Operand:
-        w, out = self.w, self.w.name()
+        w, out, form = self.w, self.w.name(), ""
         if source.when is not None:
             condition = self.conditions.code(source.when)
             if condition == "False":
@@ -558,20 +801,87 @@ class Unit:
             w.line(f"{out} = None")
             before = self.env.copy()
             with w.block(f"if {condition}:"):
-                self._steps(source, out)
+                form = self._steps(source, out)
             self.env = before
         else:
-            self._steps(source, out)
-        return Operand(out, CLEAN)
+            form = self._steps(source, out)
+        return Operand(out, CLEAN, form)
 
-    def _steps(self, source: Pipe, out: str) -> None:
+    def _steps(self, source: Pipe, out: str) -> str:
+        """Write the steps of a pipe; the form of what comes out."""
         w = self.w
-        self.clean(self.value(source.source), out)
+        operand = self.value(source.source)
+        self.clean(operand, out)
+        form = operand.form
         for step in source.steps:
-            name = "mapped" if step.kind == "map" else "applied"
-            w.line(f"if {out} is not None: {out} = {name}({w.bind(step, 'P')}, {out}, o)")
+            step_name = w.bind(step, "P")
+            quick = _quick(step, out, w)
+            form = form if quick and step.kind != "map" else ""
+            if not quick:
+                w.line(f"if {out} is not None: {out} = applied({step_name}, {out}, o)")
+                continue
+            with w.block(f"if {out}.__class__ is str:"):
+                for line in quick:
+                    w.line(line)
+                if step.kind != "map":
+                    w.line(f"if {out} in NOTHING or {out} and {out}.isspace(): {out} = None")
+            w.line(f"elif {out} is not None: {out} = applied({step_name}, {out}, o)")
         if source.default is not None:
             w.line(f"if {out} is None: {out} = {source.default!r}")
+            form = ""
+        return form
+
+
+def _quick(step: PipeStep, out: str, w: Writer) -> list[str]:
+    """The lines that apply a step to a text, none where only the slow way knows how."""
+    if step.kind == "regex":
+        found = w.name("m")
+        search = w.bind(step.detail.pattern.search, "R")
+        return [
+            f"{found} = {search}({out}) if len({out}) <= {step.detail.longest} else None",
+            f"{out} = {found}[1] if {found} is not None else None",
+        ]
+    if step.kind == "map":
+        if step.keep or any(absent(v) for v in step.detail.values() if v is not None):
+            return [f"{out} = mapped({w.bind(step, 'P')}, {out}, o)"]
+        table = w.bind(step.detail, "Q")
+        default = "" if step.default is None else f", {step.default!r}"
+        return [f"{out} = {table}.get({out}.casefold(){default})"]
+    if step.kind == "as" and step.detail[0] in ("lower", "upper"):
+        return [f"{out} = {out}.{step.detail[0]}()"]
+    return []
+
+
+def fold(source: Expression, facts: Facts) -> tuple[bool, Any]:
+    """Whether it is known what a source yields for all lines of which `facts` hold, and what."""
+    if isinstance(source, Constant):
+        return True, source.value
+    if isinstance(source, Look):
+        header = source.path.header
+        if header == "source" and facts.source is not None and not source.path.steps:
+            return True, None if absent(facts.source) else facts.source
+        return bool(header) and facts.headless and header not in _OF_ALL, None
+    if isinstance(source, First):
+        for one in source.sources:
+            known, value = fold(one, facts)
+            if not known or value is not None:
+                return known, value
+        return True, None
+    if isinstance(source, Pipe) and source.when is None:
+        known, value = fold(source.source, facts)
+        for step in source.steps:
+            if not known or value is None:
+                break
+            if step.kind == "as" and step.detail[0] == "time":
+                return False, None
+            value = apply(step, value, 0, "UTC")
+            value = None if absent(value) else value
+        return known, source.default if value is None else value
+    return False, None
+
+
+#: Headers that every line has.
+_OF_ALL = frozenset({"text", "source", "received"})
 
 
 def compile_condition(program: Program, format: str, condition: Condition) -> Callable[..., bool]:
@@ -584,8 +894,33 @@ def compile_condition(program: Program, format: str, condition: Condition) -> Ca
     return made
 
 
+def is_ready(known: Known) -> bool:
+    """Whether a value is JSON already, or a list that can be written as such beforehand."""
+    return known.form == READY if known.name else isinstance(known.constant, list)
+
+
+def ready(known: Known) -> Known:
+    """A constant as JSON."""
+    text = orjson.dumps(known.constant).decode()
+    return Known(constant=text, sure=True, form=READY)
+
+
+def constant(value: Any) -> Known:
+    """What is known of a constant."""
+    text = isinstance(value, str)
+    safe = text and orjson.dumps(value) == f'"{value}"'.encode()
+    return Known(constant=value, sure=True, plain=text, form=SAFE if safe else "")
+
+
 #: Where the lines of a branch go.
 _PLACE = "\0place"
+
+
+def _common_form(known: list[Known | None]) -> str:
+    forms = {one.form for one in known if one is not None}
+    if forms == {SAFE, PART}:
+        return PART
+    return forms.pop() if len(forms) == 1 else ""
 
 
 def _common(tables: list[dict[Any, str]]) -> dict[Any, str]:
@@ -622,19 +957,73 @@ def is_text(source: Expression) -> bool:
     )
 
 
-def dispatch(shapes: tuple[Shape, ...]) -> tuple[dict[str, Any], Any]:
+Cases = tuple[tuple["Condition", "Block"], ...]
+
+#: Fewest cases whose outcome is worth remembering, and most outcomes that are.
+MIN_REMEMBERED = 2
+MAX_REMEMBERED = 4_096
+
+
+def _deciding(cases: Cases) -> list[Path] | None:
+    """The places whose values decide what cases set, None if they do more than set constants."""
+    found: list[Path] = []
+    for condition, block in cases:
+        found += _looked(condition)
+        for statement in block:
+            if isinstance(statement, Branch):
+                inner = _deciding(statement.cases)
+                if inner is None:
+                    return None
+                found += inner
+            elif not isinstance(statement, Set):
+                return None
+    return list(dict.fromkeys(found))
+
+
+def _looked(condition: Condition) -> list[Path]:
+    if isinstance(condition, Check):
+        return [condition.path]
+    if isinstance(condition, Not):
+        return _looked(condition.condition)
+    return [path for one in condition.conditions for path in _looked(one)]
+
+
+def _assigned(cases: Cases) -> list[str]:
+    """The targets that cases of constants set."""
+    found: list[str] = []
+    for _, block in cases:
+        for statement in block:
+            if isinstance(statement, Set):
+                found.append(statement.target.path)
+            elif isinstance(statement, Branch):
+                found += _assigned(statement.cases)
+    return list(dict.fromkeys(found))
+
+
+#: A shape's number, a text that every text has which fits it, its match, its longest text.
+Plan = tuple[tuple[int, str, Any, int], ...]
+
+
+def dispatch(shapes: tuple[Shape, ...]) -> tuple[dict[str, Plan], Plan]:
     """The shapes that a text may fit by its first word, and those that any text may."""
-    always = tuple(
-        (number, shape.regex.pattern.match, shape.regex.longest)
-        for number, shape in enumerate(shapes)
-        if not shape.word
-    )
-    table = {
-        word: tuple(
-            (number, shape.regex.pattern.match, shape.regex.longest)
-            for number, shape in enumerate(shapes)
-            if shape.word in ("", word)
-        )
-        for word in {shape.word for shape in shapes if shape.word}
-    }
-    return table, always
+    words = {shape.word for shape in shapes if shape.word}
+    always = _plan(shapes, lambda shape: not shape.word)
+    return {word: _plan(shapes, _of_word(word)) for word in words}, always
+
+
+def _of_word(word: str) -> Callable[[Shape], bool]:
+    return lambda shape: shape.word in ("", word)
+
+
+def _plan(shapes: tuple[Shape, ...], wanted: Callable[[Shape], bool]) -> Plan:
+    """The wanted shapes, each with the literal that tells it best from the others."""
+    chosen = [(number, shape) for number, shape in enumerate(shapes) if wanted(shape)]
+    found = [shape.regex.literals for _, shape in chosen]
+    counts = Counter(literal for each in found for literal in each)
+    plan = []
+    for (number, shape), mine in zip(chosen, found, strict=True):
+        needle = min(mine, key=lambda text: (counts[text], -len(text), text), default="")
+        if counts[needle] == len(chosen) > 1:
+            needle = ""
+        plan.append((number, needle, shape.regex.pattern.match, shape.regex.longest))
+    return tuple(plan)

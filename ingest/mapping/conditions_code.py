@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingest.mapping.emitting import CLEAN, TEXT, Operand
+from ingest.mapping.conditions import compare
+from ingest.mapping.emitting import TEXT, Operand
 from ingest.mapping.program import Check, Every_, Some
 
 if TYPE_CHECKING:
@@ -40,29 +41,77 @@ class ConditionCode:
         operand = unit.look(check.path)
         if operand.nothing:
             return "False"
+        if check.path.header == "source" and unit.facts.source is not None:
+            return str(compare(check, unit.facts.source))
         name = unit.local(operand)
+        operand = Operand(name, operand.kind, operand.form)
         if check.kind == "exists":
-            return f"(not ({unit.is_absent(Operand(name, operand.kind))}))"
+            absent = unit.is_absent(operand)
+            return "True" if absent == "False" else f"(not ({absent}))"
+        single = operand.kind == TEXT
         if check.kind == "equal":
-            return self._equal(check, name, operand)
+            return self._equal(check, name, single=single)
+        if check.kind in ("starts", "ends", "contains"):
+            return self._part(check, name, single=single)
+        if check.kind in _ORDER:
+            return self._number(check, name, single=single)
         return f"compared({unit.w.bind(check, 'C')}, {name})"
 
-    def _equal(self, check: Check, name: str, operand: Operand) -> str:
+    def _fold(self, name: str) -> str:
+        """The variable of a value that is ready to be compared."""
         unit = self._unit
         folded = unit.env.folded.get(name)
         if folded is None:
             folded = unit.w.name("w")
-            unit.w.line(
-                f"{folded} = {name}.casefold() if {name}.__class__ is str else fold({name})"
-            )
+            if unit.assume and name in unit.certain:
+                unit.w.line(f"{folded} = {name}.casefold()")
+            else:
+                unit.w.line(
+                    f"{folded} = {name}.casefold() if {name}.__class__ is str else fold({name})"
+                )
             unit.env.folded[name] = folded
+        return folded
+
+    def _equal(self, check: Check, name: str, *, single: bool) -> str:
+        folded, unit = self._fold(name), self._unit
         wanted = sorted(check.detail)
         if len(wanted) == 1:
             test = f"{folded} == {wanted[0]!r}"
         else:
             test = f"{folded} in {unit.w.bind(check.detail, 'Q')}"
-        if operand.kind in (TEXT, CLEAN):
+        if single:
             return f"({test})"
-        return f"({test} or {folded}.__class__ is tuple and any_in({folded}, " + (
-            f"{unit.w.bind(check.detail, 'Q')}))"
-        )
+        many = unit.w.bind(check.detail, "Q")
+        return f"({test} or {folded}.__class__ is tuple and any_in({folded}, {many}))"
+
+    def _part(self, check: Check, name: str, *, single: bool) -> str:
+        folded, unit = self._fold(name), self._unit
+        if check.kind == "contains":
+            test = " or ".join(f"{part!r} in {folded}" for part in check.detail)
+            test = f"({test})"
+        else:
+            test = f"{folded}.{check.kind}with({check.detail!r})"
+        if unit.assume and name in unit.certain:
+            return test
+        test = f"({folded}.__class__ is str and {test}"
+        if single:
+            return test + ")"
+        slow = f"compared({unit.w.bind(check, 'C')}, {name})"
+        return f"{test} or {folded}.__class__ is tuple and {slow})"
+
+    def _number(self, check: Check, name: str, *, single: bool) -> str:
+        unit = self._unit
+        key = f"number {name}"
+        number = unit.env.folded.get(key)
+        if number is None:
+            number = unit.w.name("w")
+            unit.w.line(f"{number} = number({name})")
+            unit.env.folded[key] = number
+        test = f"({number} is not None and {number} {_ORDER[check.kind]} {check.detail!r})"
+        if single:
+            return test
+        slow = f"compared({unit.w.bind(check, 'C')}, {name})"
+        return f"({test} or {name}.__class__ is list and {slow})"
+
+
+_ORDER = {"gte": ">=", "lte": "<=", "gt": ">", "lt": "<"}

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 RAW, TEXT, CLEAN = "raw", "text", "clean"
 
 
+#: What a variable's value needs to become JSON. PART: a piece of the line, which is looked at as
+#: a whole; SAFE: a text that never needs escapes; WHOLE: a whole number; READY: JSON already.
+PART, SAFE, WHOLE, READY = "part", "safe", "whole", "ready"
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """A value at a point of the program: a constant, or a variable of the generated function."""
@@ -26,6 +31,8 @@ class Known:
     sure: bool = False
     #: A single text: it can be compared and hashed.
     plain: bool = False
+    #: How it is written as JSON, "" where nothing is known.
+    form: str = ""
 
     @property
     def code(self) -> str:
@@ -39,7 +46,8 @@ class Operand:
 
     code: str
     kind: str
-    constant: Any = None
+    #: How it is written as JSON (PART …), "" where nothing is known.
+    form: str = ""
 
     @property
     def nothing(self) -> bool:
@@ -56,6 +64,8 @@ class Env:
     looked: dict[tuple[Step, ...], str] = field(default_factory=dict)
     nodes: dict[tuple[Step, ...], str] = field(default_factory=dict)
     folded: dict[str, str] = field(default_factory=dict)
+    #: Variables of texts that are known to mean something; `url v1` if its parts are assigned.
+    present: dict[str, str] = field(default_factory=dict)
 
     def copy(self) -> Env:
         """An independent copy, for a branch."""
@@ -65,18 +75,33 @@ class Env:
             dict(self.looked),
             dict(self.nodes),
             dict(self.folded),
+            dict(self.present),
         )
 
-    def take(self, other: Env) -> None:
-        """Become `other`."""
-        self.targets, self.captures = other.targets, other.captures
-        self.looked, self.nodes, self.folded = other.looked, other.nodes, other.folded
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a function may take for granted of the lines it is called with.
+
+    Whatever else it meets makes it call the function that takes nothing for granted.
+    """
+
+    #: The line has no header; else one with host and program, if it is a text.
+    headless: bool = False
+    #: Top-level key → the class of its value; a line has these keys and no others. None: unknown.
+    keys: dict[str, type] | None = None
+    #: The name of the source.
+    source: str | None = None
+    #: The function returns JSON instead of a document.
+    encoded: bool = False
 
 
 class Writer:
     """Lines of a function, variables' names, and the objects that the lines refer to."""
 
     def __init__(self, names: dict[str, Any]) -> None:
+        #: Lines before all others.
+        self.head: list[str] = []
         self.lines: list[str] = []
         self.names = dict(names)
         self._depth = 1

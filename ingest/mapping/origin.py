@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ingest.times import rfc3339, time_zone
+import orjson
+
+from ingest.times import TOLERANCE, rfc3339, time_zone
 from tocsin.errors import BadInput
 from tocsin.ids import hasher
 
@@ -19,8 +21,8 @@ class Origin:
     """A source's partition of the log, at one time of receipt."""
 
     __slots__ = (
-        *("_hasher", "created", "instant", "partition", "prefix", "received"),
-        *("source", "tenant", "topic", "zone"),
+        *("_hasher", "_providers", "created", "instant", "limit", "named", "partition"),
+        *("prefix", "received", "source", "tenant", "topic", "zone"),
     )
 
     def __init__(
@@ -39,8 +41,13 @@ class Origin:
         except ValueError as error:
             raise BadInput("received_unreadable", f"time of receipt: {error}") from None
         self.instant: Instant = (received, self.created)
+        #: The latest that a time without a year may be, milliseconds.
+        self.limit = received + TOLERANCE
+        self._providers: dict[str, blake2b] = {}
         if zone != "UTC":
             _check_zone(zone, source)
+        #: source and tenant as JSON members, for functions that write JSON.
+        self.named = orjson.dumps({"source": source, "tenant": tenant})[1:-1].decode()
         self._hasher = hasher("event", topic, partition)
 
     def place(self, offset: int) -> str:
@@ -52,7 +59,10 @@ class Origin:
 
     def provided(self, parser: str, identity: str) -> str:
         """The id of an event that its provider names `identity`, within the tenant."""
-        own = _provider(parser, self.tenant).copy()
+        begun = self._providers.get(parser)
+        if begun is None:
+            begun = self._providers[parser] = _provider(parser, self.tenant)
+        own = begun.copy()
         data = identity.encode("utf-8", "surrogatepass")
         own.update(b"%d:%b" % (len(data), data))
         return own.hexdigest()

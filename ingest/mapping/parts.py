@@ -94,9 +94,12 @@ URL = (
 
 def url(value: Any) -> Parts | None:
     """A URL, a request target, or a name with a path, as written; never refused if it is text."""
-    value = convert.text(value)
+    if value.__class__ is not str:
+        value = convert.text(value)
     if value is None or len(value) > MAX_URL:
         return None
+    if value[0] == "/" and "#" not in value:
+        return _target(value)
     match = _SCHEME.match(value)
     if match is not None:
         scheme, rest = match[1].lower(), value[match.end() :]
@@ -128,6 +131,14 @@ def url(value: Any) -> Parts | None:
         convert.extension(path) if path else None,
         unquote(user.partition(":")[0]) if at and user else None,
     )
+
+
+def _target(value: str) -> Parts:
+    """A request's target: a path, perhaps with a query."""
+    path, _, query = value.partition("?")
+    stem, dot, last = path.rpartition("/")[2].rpartition(".")
+    extension = last if dot and stem and last.isalnum() and len(last) <= 16 else None
+    return value, None, None, None, None, path, query or None, None, extension, None
 
 
 def _until(text: str, marks: str) -> tuple[str, str]:

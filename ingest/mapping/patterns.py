@@ -13,9 +13,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ingest.mapping.regexes import MAX_PATTERN, MAX_TEXT, Regex, bounded
+from ingest.mapping.regexes import MAX_PATTERN, MAX_TEXT, bounded, described
 from ingest.mapping.targets import BOOLEAN, DATE, FLOAT, IP, LONG
+
+if TYPE_CHECKING:
+    from ingest.mapping.regexes import Regex
 
 _CAPTURE = re.compile(r'<([@$\w][\w.@$-]*(?:\."[^"<>]+")*)?(?::(\w+))?>')
 
@@ -97,7 +101,7 @@ def compile_match(text: str, types: dict[str, str]) -> Compiled:
     head = text.partition("<")[0]
     word = head.partition(" ")[0] if " " in head else ""
     pattern = re.compile("".join(written), re.DOTALL)
-    return Compiled(Regex(pattern, MAX_TEXT), tuple(captures), word)
+    return Compiled(described(pattern, MAX_TEXT), tuple(captures), word)
 
 
 def compile_regex(text: str) -> Compiled:

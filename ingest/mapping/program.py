@@ -167,8 +167,6 @@ class Shape:
     when: Condition | None = None
     line: int = 0
     shown: str = ""
-    #: Numbers of the groups that take part in every match.
-    always: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

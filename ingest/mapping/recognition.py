@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.mapping.compiler import compile_condition
 from ingest.mapping.program import Check, Every_, Match, Not
-from ingest.mapping.regexes import first_characters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -42,11 +41,19 @@ _OTHER = 256
 class Candidate:
     """An entry of a mapping, and whether it holds."""
 
-    __slots__ = ("_holds", "_rest", "entry", "program")
+    __slots__ = ("_holds", "_rest", "asks_only_keys", "entry", "named", "part", "program", "says")
 
     def __init__(self, entry: Entry, program: Program) -> None:
         self.entry = entry
         self.program = program
+        #: The program's name is all that the entry asks of a text.
+        self.named = entry.format == "text" and not (
+            entry.starts or entry.contains or entry.regex or entry.condition or program.decode
+        )
+        self.says = _says(entry)
+        #: A text that every line holds for which the entry holds.
+        self.part = max(entry.contains, key=len, default="")
+        self.asks_only_keys = _without_keys(entry.condition) is None
         self._holds: Callable[..., bool] | None = None
         self._rest: Callable[..., bool] | None = None
 
@@ -123,7 +130,7 @@ class Recognizer:
         self._texts = [(one, _beginnings(one.entry)) for one in texts]
         #: Entries of CSV that say nothing of its text: their columns must fit.
         self.columns = [one for one in self._by_format.get("csv", ()) if not _says(one.entry)]
-        self._shapes: dict[str, dict[Any, tuple[Candidate, ...]]] = {
+        self._shapes: dict[str, dict[Any, tuple[tuple[Candidate, dict[Any, Any]], ...]]] = {
             format: {} for format in self._by_format
         }
         self._beginnings: dict[tuple[str, str | None], tuple[Candidate, ...]] = {}
@@ -136,16 +143,20 @@ class Recognizer:
 
     def of_fields(
         self, format: str, f: dict[str, Any], text: str, h: Header, o: Origin
-    ) -> Program | None:
-        """The mapping of a line framed as json, windows, cef, leef, kv …; None if none knows it."""
+    ) -> tuple[Program, Any] | None:
+        """The mapping of a line framed as json, windows, cef, leef, kv …; None if none knows it.
+
+        With it goes what lines like this one share, for whoever runs the mapping.
+        """
         shapes = self._shapes.get(format)
         if shapes is None:
             return None
         key: Any = tuple(f)
+        by_keys = True
         if format in _VENDORS:
-            key = (f.get("deviceVendor"), f.get("deviceProduct"))
+            key, by_keys = (f.get("deviceVendor"), f.get("deviceProduct")), False
         elif format == "windows":
-            key = f.get("channel")
+            key, by_keys = f.get("channel"), False
         try:
             candidates = shapes.get(key)
         except TypeError:  # a list where a name should be
@@ -153,12 +164,14 @@ class Recognizer:
         if candidates is None:
             if len(shapes) >= MAX_SHAPES:
                 shapes.clear()
-            candidates = shapes[key] = tuple(self._possible(format, f))
-        by_keys = format not in _VENDORS and format != "windows"
-        for one in candidates:
-            holds = one.rest_holds if by_keys else one.holds
-            if holds(f, text, h, o) and (not _says(one.entry) or one.line_fits(text, h)):
-                return one.program
+            candidates = shapes[key] = tuple((one, {}) for one in self._possible(format, f))
+        for one, shared in candidates:
+            if by_keys:
+                holds = one.asks_only_keys or one.rest_holds(f, text, h, o)
+            else:
+                holds = one.holds(f, text, h, o)
+            if holds and (not one.says or one.line_fits(text, h)):
+                return one.program, shared if by_keys else None
         return None
 
     def _possible(self, format: str, f: dict[str, Any]) -> Iterator[Candidate]:
@@ -217,7 +230,7 @@ def _beginnings(entry: Entry) -> frozenset[int]:
     """The codes of the characters that a text may begin with for which the regex holds."""
     if entry.regex is None:
         return frozenset(range(_OTHER + 1))
-    return first_characters(entry.regex)
+    return entry.regex.first
 
 
 def _keys_fit(entry: Entry, f: dict[str, Any]) -> bool:

@@ -62,11 +62,6 @@ _AHEAD = 12
 #: Repetitions up to this often may repeat what is ambiguous.
 _ROUNDS = 64
 
-Chars = frozenset[int]
-
-#: What must come next, character by character; nothing where the text may end.
-Run = tuple[Chars, ...]
-
 
 def _ends(item: Any) -> bool:
     return str(item[0]) == "AT" and str(item[1]).startswith("AT_END")
@@ -83,12 +78,24 @@ def _period(run: Run) -> int:
     return next(p for p in range(1, len(run) + 1) if run[p:] == run[: len(run) - p])
 
 
+Chars = frozenset[int]
+
+#: What must come next, character by character; nothing where the text may end.
+Run = tuple[Chars, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Regex:
     """An expression and the longest text it may be given."""
 
     pattern: re.Pattern[str]
     longest: int
+    #: The numbers of the groups that take part in every match.
+    always: frozenset[int] = frozenset()
+    #: Texts that stand in everything it matches, behind its beginning.
+    literals: frozenset[str] = frozenset()
+    #: The codes of the characters that a match may begin with; 256 is any beyond Latin-1.
+    first: Chars = frozenset()
 
     def match(self, text: str) -> re.Match[str] | None:
         """A match at the start of the text; None for one that is too long."""
@@ -105,30 +112,53 @@ def bounded(text: str, *, anywhere: bool = False) -> Regex:
         raise ValueError(f"a regular expression has at most {MAX_PATTERN} characters")
     try:
         pattern = re.compile(text, re.DOTALL)
-        parsed = _parser.parse(text, re.DOTALL)
-        folded = bool(pattern.flags & re.IGNORECASE)
+        parsed = list(_parser.parse(text, re.DOTALL))
         searched = anywhere and not text.startswith(("^", r"\A"))
-        cost = _Counter(folded).total(list(parsed), searched)
+        cost = _Counter(bool(pattern.flags & re.IGNORECASE)).total(parsed, searched)
+        if searched and not cost.certain:
+            cost = _Cost(1) + cost
+        return described(pattern, _longest(cost), parsed)
     except re.error as error:
         raise ValueError(f"no regular expression: {error}") from None
     except RecursionError:
         raise ValueError("the regular expression is nested too deeply") from None
-    if searched and not cost.certain:
-        cost = _Cost(1) + cost
-    return Regex(pattern, _longest(cost))
 
 
-def always_captured(text: str) -> frozenset[int]:
-    """The numbers of the groups that take part whenever an expression matches."""
-    return frozenset(_taking_part(list(_parser.parse(text, re.DOTALL))))
+def described(pattern: re.Pattern[str], longest: int, parsed: list[Any] | None = None) -> Regex:
+    """An expression with what is known of all of its matches."""
+    items = list(_parser.parse(pattern.pattern, pattern.flags)) if parsed is None else parsed
+    folded = bool(pattern.flags & re.IGNORECASE)
+    chars, empty = _Counter(folded).first(items)
+    runs = [] if folded else list(_literal_runs(items))
+    return Regex(
+        pattern,
+        longest,
+        frozenset(_taking_part(items)),
+        frozenset(run for run in runs[1:] if len(run) >= MIN_LITERAL),
+        _ALL if empty else chars & _ALL,
+    )
 
 
-def first_characters(regex: Regex) -> Chars:
-    """The codes of the characters that a match may begin with; 256 is any beyond Latin-1."""
-    pattern = regex.pattern
-    parsed = list(_parser.parse(pattern.pattern, pattern.flags))
-    chars, empty = _Counter(bool(pattern.flags & re.IGNORECASE)).first(parsed)
-    return _ALL if empty else chars & _ALL
+#: The shortest text that is worth looking for before an expression is tried.
+MIN_LITERAL = 3
+
+
+def _literal_runs(items: list[Any]) -> Iterator[str]:
+    """Runs of literal characters that every match has; the first is its beginning, or empty."""
+    run = ""
+    for name, argument in ((str(item[0]), item[1]) for item in items):
+        if name == "LITERAL":
+            run += chr(argument)
+            continue
+        if name == "AT":
+            continue
+        yield run
+        run = ""
+        if name in ("SUBPATTERN", "ATOMIC_GROUP"):
+            body = list(argument[3] if name == "SUBPATTERN" else argument)
+            *inner, run = _literal_runs(body)
+            yield from inner
+    yield run
 
 
 def _taking_part(items: list[Any]) -> Iterator[int]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from ingest.document import MAX_HOST, MAX_LONG, address
 from ingest.mapping import convert, plain
 from ingest.mapping.casts import cast
@@ -76,6 +78,12 @@ def casted(target: Target, value: Any) -> Any:
     return None if absent(made) else made
 
 
+def casted_json(target: Target, value: Any) -> str | None:
+    """A value as a target wants it, as JSON; None for nothing."""
+    made = casted(target, value)
+    return None if made is None else text_json(made)
+
+
 def instant(value: Any, received: int, zone: str) -> tuple[int, str] | None:
     """The time of a present value, None for none."""
     return read_time(value, received, zone)
@@ -108,6 +116,20 @@ def _folded(value: list[Any]) -> list[str]:
     return found
 
 
+def number(value: Any) -> float | None:
+    """A value as a number to compare, None for none."""
+    if value.__class__ is int:
+        return value
+    if value.__class__ is str and value.isdigit() and value.isascii() and len(value) < 16:
+        return int(value)
+    return None if value is None else convert.number(value)
+
+
+def text_json(value: Any) -> str:
+    """JSON text of a value."""
+    return orjson.dumps(value).decode()
+
+
 def any_in(folded: Any, wanted: frozenset[str]) -> bool:
     """Whether any of a tuple of folded texts is wanted."""
     return folded.__class__ is tuple and not wanted.isdisjoint(folded)
@@ -130,8 +152,8 @@ def mapped(step: Step, value: Any, origin: Origin) -> Any:
 
 def fit(text: str, table: dict[str, Any], always: Any) -> tuple[int, Any]:
     """The number of the first shape that fits and its match; (-1, None) if none does."""
-    for number, match, longest in table.get(text.partition(" ")[0], always):
-        if len(text) <= longest and (found := match(text)) is not None:
+    for number, needle, match, longest in table.get(text.partition(" ")[0], always):
+        if needle in text and len(text) <= longest and (found := match(text)) is not None:
             return number, found
     return -1, None
 
@@ -163,8 +185,10 @@ def compared(check: Check, value: Any) -> bool:
     return value is not None and compare(check, value)
 
 
-def routed(known: dict[Any, bytes], key: tuple[Any, ...], document: dict[str, Any]) -> bytes:
+def routed(known: dict[Any, bytes], key: Any, document: Any) -> bytes:
     """The header `route` of a document, remembered by what decides it."""
+    if document.__class__ is bytes:
+        document = orjson.loads(document)
     try:
         found = known.get(key)
     except TypeError:  # a value that cannot be compared: rare, and not worth remembering
@@ -174,6 +198,11 @@ def routed(known: dict[Any, bytes], key: tuple[Any, ...], document: dict[str, An
             known.clear()
         found = known[key] = route_of(document)
     return found
+
+
+def route_of_json(encoded: bytes) -> bytes:
+    """The header `route` of a document in JSON."""
+    return route_of(orjson.loads(encoded))
 
 
 #: Name in generated code → what it is. Names are letters only, so that none meets a variable.
@@ -187,6 +216,7 @@ NAMES: dict[str, Any] = {
     "any_in": any_in,
     "applied": applied,
     "casted": casted,
+    "casted_json": casted_json,
     "compared": compared,
     "date": date,
     "decode": plain.decode,
@@ -199,14 +229,17 @@ NAMES: dict[str, Any] = {
     "keyword": keyword,
     "look": look,
     "mapped": mapped,
+    "number": number,
     "member": plain.member,
     "port": port,
     "process_id": process_id,
     "program_name": program_name,
     "put_below": put_below,
     "route_of": route_of,
+    "route_of_json": route_of_json,
     "routed": routed,
     "syslog_of": syslog_of,
+    "text_json": text_json,
     "together": plain.together,
     "unique": unique,
     "whole": whole,

@@ -64,9 +64,11 @@ class Record(NamedTuple):
         return next((value for key, value in self.headers if key == name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A record to append; without `partition` the key chooses, without a key any partition."""
+class Outgoing(NamedTuple):
+    """A record to append; without `partition` the key chooses, without a key any partition.
+
+    A named tuple for the same reason as Record.
+    """
 
     topic: str
     value: bytes

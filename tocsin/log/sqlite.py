@@ -13,7 +13,6 @@ import asyncio
 import fcntl
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from tocsin.errors import LogError, LogInUse, RecordTooLarge
@@ -167,7 +166,7 @@ class SqliteLog:
         return checked
 
     def _stamped(self, record: Outgoing) -> Outgoing:
-        return replace(record, timestamp=self._clock.now())
+        return record._replace(timestamp=self._clock.now())
 
     async def write(self, parts: Sequence[Part]) -> list[Position]:
         """Queue for the next transaction (used by the log's own subscriptions)."""

@@ -1,0 +1,277 @@
+"""The functions of one mapping: made when they are called, and made again for what is frequent.
+
+A line goes to the function for what is known of it: the pattern that fits, the keys it has, whether
+it has a header. Functions for one set of keys are made once such lines have been seen a few times.
+Which function runs changes how fast a line is mapped and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ingest.mapping import plain
+from ingest.mapping.assembling import Unsupported
+from ingest.mapping.compiler import Unit, dispatch, first_match
+from ingest.mapping.emitting import Facts
+from ingest.mapping.line import NO_HEADER, Line
+from ingest.mapping.program import Match
+from ingest.mapping.values import absent
+from tocsin.route import route_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ingest.mapping.line import Header
+    from ingest.mapping.origin import Origin
+    from ingest.mapping.plain import Ran
+    from ingest.mapping.program import Program
+    from tocsin.contracts import Document
+
+    #: A document or its JSON, its time (ms), its header `route`, its host's name.
+    Made = tuple[Document | bytes, int, bytes, object]
+    #: (fields or match, text, header, origin, offset, id, original, must) → Made; None only if
+    #: the text must fit a pattern of the mapping and fits none.
+    Function = Callable[..., Made | None]
+    Watch = Callable[[Line, Program, Ran], None]
+
+#: How often lines with the same keys are seen before a function is made for them.
+FREQUENT = 16
+
+#: Most sets of keys that are counted, and most functions made for one, of each mapping.
+MAX_COUNTED = 512
+MAX_SPECIAL = 64
+
+_FAILURES = (Unsupported, SyntaxError, RecursionError, MemoryError)
+
+
+class Runner:
+    """One mapping: its functions, made when they are first called."""
+
+    def __init__(self, program: Program, *, encoded: bool = False, watch: Watch | None = None):
+        """`encoded`: functions may return JSON. `watch`: interpret, and tell of every run."""
+        self.program = program
+        self._encoded = encoded
+        self._watch = watch
+        self._functions: dict[str, Function] = {}
+        self._specials = 0
+
+    def function(self, format: str) -> Function:
+        """The function for lines of a format."""
+        kind = format if format in _KINDS else "fields"
+        found = self._functions.get(kind)
+        if found is None:
+            found = self._functions[kind] = self._make(format)
+        return found
+
+    def _make(self, format: str) -> Function:
+        if self._watch is not None:
+            return self.interpreted(format)
+        if format == "text":
+            return self._text()
+        return self._fields(format)
+
+    def interpreted(self, format: str) -> Function:
+        """The plain interpreter as a function."""
+        program, watch = self.program, self._watch
+
+        def interpret(
+            f: dict[str, Any],
+            text: str,
+            h: Header,
+            o: Origin,
+            offset: int,
+            id: str,
+            original: str,
+            must: bool = False,
+            shared: object = None,
+        ) -> Made | None:
+            fields = {"message": text} if format == "text" else f
+            line = Line(format, fields, text, h, o.source, o.received, o.zone)
+            ran = plain.run(program, line)
+            if must and not ran.fits:
+                return None
+            document, at = plain.finish(program, ran, line, o, offset, id, original)
+            if watch is not None:
+                watch(line, program, ran)
+            return document, at, route_of(document), ran.out.get("host.name")
+
+        return interpret
+
+    def _general(self, format: str) -> Function:
+        """The function that takes nothing for granted."""
+        try:
+            return Unit(self.program, format).compile()
+        except _FAILURES:
+            return self.interpreted(format)
+
+    # Fields: a function for each frequent set of keys
+
+    def _fields(self, format: str) -> Function:
+        general = self._general(format)
+        if format == "windows":
+            interpret, compiled = self.interpreted(format), general
+
+            def general(f: dict[str, Any], *rest: Any) -> Made | None:
+                # What a shipper says in ECS itself has fields that nobody knows beforehand.
+                return interpret(f, *rest) if f.get("ecs") else compiled(f, *rest)
+
+        counted: dict[Any, Function | int] = {}
+        by_source = _names_source(self.program)
+
+        def fields(
+            f: dict[str, Any],
+            text: str,
+            h: Header,
+            o: Origin,
+            offset: int,
+            id: str,
+            original: str,
+            must: bool = False,
+            shared: dict[Any, Function | int] | None = None,
+        ) -> Made | None:
+            lines = self if shared is not None else tuple(f)
+            key = (h is NO_HEADER, o.source if by_source else None, lines)
+            known = counted if shared is None else shared
+            function = known.get(key)
+            if function is None or isinstance(function, int):
+                function = self._count(format, f, known, key, general)
+            return function(f, text, h, o, offset, id, original, must)
+
+        return fields
+
+    def _count(
+        self,
+        format: str,
+        f: dict[str, Any],
+        counted: dict[Any, Function | int],
+        key: tuple[Any, ...],
+        general: Function,
+    ) -> Function:
+        """Count a line; the function for it, which is made when such lines have become frequent."""
+        count = counted.get(key, 0)
+        if not isinstance(count, int):
+            return count
+        if count + 1 < FREQUENT or self._specials >= MAX_SPECIAL:
+            if len(counted) >= MAX_COUNTED:
+                counted.clear()
+            counted[key] = count + 1
+            return general
+        self._specials += 1
+        counted[key] = special = self._special(format, f, key, general)
+        return special
+
+    def _special(
+        self, format: str, f: dict[str, Any], key: tuple[Any, ...], general: Function
+    ) -> Function:
+        """The function for lines like this one."""
+        if f.get("ecs") and format == "windows":
+            return general
+        keys = {name: _class_of(value) for name, value in f.items()}
+        for path, _ in self.program.decode:
+            keys[str(path.steps[0])] = object
+        return self._assuming(format, Facts(key[0], keys, key[1]), general)
+
+    def _assuming(
+        self, format: str, facts: Facts, general: Function, shape: int | None = None
+    ) -> Function:
+        """The function that takes `facts` for granted, the one in JSON where that is wanted."""
+        program = self.program
+        try:
+            made = Unit(program, format, shape=shape, facts=facts, usual=general).compile()
+            if self._encoded:
+                told = Facts(facts.headless, facts.keys, facts.source, encoded=True)
+                made = Unit(program, format, shape=shape, facts=told, usual=made).compile()
+        except _FAILURES:
+            return general
+        return made
+
+    # Texts: a function for each pattern of the first group
+
+    def _text(self) -> Function:
+        program = self.program
+        index = first_match(program)
+        match = None if index is None else program.block[index]
+        if program.decode or not isinstance(match, Match):
+            return self._general("text")
+        if any(shape.when is not None for shape in match.shapes):
+            return self._general("text")
+        cells = [self._cell(number) for number in range(len(match.shapes))]
+        table, always = dispatch(match.shapes)
+        plans = {
+            word: tuple((needle, fits, longest, cells[n]) for n, needle, fits, longest in plan)
+            for word, plan in table.items()
+        }
+        rest = tuple((needle, fits, longest, cells[n]) for n, needle, fits, longest in always)
+        others = any(isinstance(s, Match) for n, s in enumerate(program.block) if n != index)
+        unfitting = _Lazy(lambda: self._shaped(-1))
+
+        def dispatched(
+            f: dict[str, Any],
+            text: str,
+            h: Header,
+            o: Origin,
+            offset: int,
+            id: str,
+            original: str,
+            must: bool = False,
+        ) -> Made | None:
+            for needle, fits, longest, cell in plans.get(text.partition(" ")[0], rest):
+                if needle in text and len(text) <= longest:
+                    found = fits(text)
+                    if found is not None:
+                        return cell[h is NO_HEADER](found, text, h, o, offset, id, original, must)
+            if must and not others:
+                return None
+            return unfitting(f, text, h, o, offset, id, original, must)
+
+        return dispatched
+
+    def _cell(self, shape: int) -> list[Function]:
+        """The functions of a shape for lines with and without a header."""
+        general = _Lazy(lambda: self._shaped(shape))
+        cell: list[Function] = []
+
+        def first(headless: bool) -> Function:
+            def make(*arguments: Any) -> Made | None:
+                cell[headless] = self._assuming("text", Facts(headless), general, shape)
+                return cell[headless](*arguments)
+
+            return make
+
+        cell += [first(False), first(True)]
+        return cell
+
+    def _shaped(self, shape: int) -> Function:
+        """The function for a shape that takes nothing else for granted."""
+        try:
+            return Unit(self.program, "text", shape=shape).compile()
+        except _FAILURES:
+            return self.interpreted("text")
+
+
+_KINDS = frozenset({"text", "windows", "json", "access", "csv", "cef", "leef", "kv"})
+
+
+class _Lazy:
+    """A function that is made when it is first called."""
+
+    __slots__ = ("_made", "_make")
+
+    def __init__(self, make: Callable[[], Function]) -> None:
+        self._make = make
+        self._made: Function | None = None
+
+    def __call__(self, *arguments: Any) -> Made | None:
+        if self._made is None:
+            self._made = self._make()
+        return self._made(*arguments)
+
+
+def _names_source(program: Program) -> bool:
+    """Whether a program looks at the name of a line's source."""
+    return "header='source'" in repr(program.block)
+
+
+def _class_of(value: Any) -> type:
+    """What is taken for granted of values like this one: that they are texts, or nothing."""
+    return str if isinstance(value, str) and not absent(value) else object
