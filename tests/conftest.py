@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast a machine makes inputs says nothing about what is tested; a time-out bounds each test.
+settings.register_profile("tocsin", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tocsin")
 
 #: Where third-party data for tests/corpus lies unless TOCSIN_SHARED says otherwise.
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -106,7 +106,8 @@ def write_segment(file: Path, segment: Segment) -> None:
         draft.replace(file)
         _prune(file.parent)
     except OSError as error:
-        logger.warning("compiled rules cannot be kept in %s: %s", file.parent, error)
+        # They are compiled again at the next start; what else the disk lacks is said by its users.
+        logger.info("compiled rules cannot be kept in %s: %s", file.parent, error)
 
 
 def _head(body: bytes) -> bytes:
