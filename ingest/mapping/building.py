@@ -37,6 +37,7 @@ from ingest.mapping.program import (
 from ingest.mapping.regexes import bounded
 from ingest.mapping.targets import ANY, OBJECTS, RESERVED, ROOTS, Target, target
 from ingest.mapping.values import absent, words
+from tocsin.errors import ContentErrors
 
 if TYPE_CHECKING:
     from ingest.mapping.model import Block as BlockModel
@@ -50,8 +51,11 @@ MAX_SOURCE_DEPTH = 8
 _TEMPLATE = re.compile(r"\{([^{}]+)\}")
 
 
-def build(source: Source, file: str = "") -> Program | None:
-    """The Program of a parsed file; None if it has mistakes, which are in `source.errors`."""
+def build(source: Source, file: str = "", *, lazy: bool = False) -> Program | None:
+    """The Program of a parsed file; None if it has mistakes, which are in `source.errors`.
+
+    With `lazy` its statements are worked out, and their mistakes found, when they are used.
+    """
     if not isinstance(source.value, dict):
         if not source.errors:
             source.complain((), "a mapping file is a YAML mapping")
@@ -63,6 +67,11 @@ def build(source: Source, file: str = "") -> Program | None:
             source.complain(tuple(one["loc"]), one["msg"])
         return None
     made = _Builder(source, model).program(file or source.path)
+    if not lazy and not source.errors:
+        try:
+            _ = made.block
+        except ContentErrors:
+            return None
     return None if source.errors else made
 
 
@@ -92,7 +101,6 @@ class _Builder:
             for name, how in model.decode.items()
             if (path := self.path(name, ("decode", name))) is not None
         )
-        block = (*self._constants(), *self.block(model, ()))
         entries = tuple(
             self._entry(entry, ("recognize", number))
             for number, entry in enumerate(model.recognize)
@@ -106,12 +114,19 @@ class _Builder:
             file=file,
             root=self.root,
             keep=model.keep,
-            block=block,
             entries=entries,
+            make=self._statements,
             decode=decode,
             identity=identity,
             model=model,
         )
+
+    def _statements(self) -> Block:
+        before = len(self.source.errors)
+        block = (*self._constants(), *self.block(self.model, ()))
+        if mistakes := self.source.errors[before:]:
+            raise ContentErrors(mistakes)
+        return block
 
     def _constants(self) -> list[Statement]:
         found: list[Statement] = []

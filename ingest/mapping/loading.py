@@ -20,18 +20,21 @@ BUILTIN = Path(__file__).parent.parent / "mappings"
 _SUFFIXES = (".yml", ".yaml")
 
 
-def read_programs(paths: Iterable[Path], errors: list[MappingError]) -> dict[str, Program]:
+def read_programs(
+    paths: Iterable[Path], errors: list[MappingError], *, lazy: bool = False
+) -> dict[str, Program]:
     """The programs of all mapping files at or below `paths` by id; mistakes go to `errors`.
 
     A later path's mapping replaces an earlier one's of the same id, so that a site can have its
-    own version of a mapping that comes with Tocsin.
+    own version of a mapping that comes with Tocsin. With `lazy` mistakes in statements are found
+    when a mapping is first used: for mappings that are known to be right.
     """
     found: dict[str, Program] = {}
     for path in paths:
         here: dict[str, Program] = {}
         for file in _files(path, errors):
             source = read_source(str(file), file.read_bytes()[: MAX_BYTES + 1])
-            program = build(source)
+            program = build(source, lazy=lazy)
             errors.extend(source.errors)
             if program is None:
                 continue
@@ -58,9 +61,14 @@ def _files(path: Path, errors: list[MappingError]) -> Sequence[Path]:
 
 
 def load_programs(paths: Sequence[Path] = (), *, builtin: bool = True) -> dict[str, Program]:
-    """All programs by id; raises ContentErrors with every mistake."""
+    """All programs by id; raises ContentErrors with every mistake.
+
+    Those that come with Tocsin are tested with it, so they are only read as far as recognising
+    lines needs it: two hundred would otherwise take seconds at every start.
+    """
     errors: list[MappingError] = []
-    programs = read_programs([BUILTIN] * builtin + list(paths), errors)
+    programs = read_programs([BUILTIN] * builtin, errors, lazy=True)
+    programs |= read_programs(paths, errors)
     if errors:
         raise ContentErrors(errors)
     return programs

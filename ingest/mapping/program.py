@@ -7,6 +7,7 @@ of it. Both have the same meaning, which tests hold them to.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -209,17 +210,23 @@ class Entry:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class Program:
-    """A checked mapping."""
+    """A mapping as a program; its statements may be worked out when they are first asked for."""
 
     id: str
     version: str
     file: str
     root: str
     keep: bool
-    block: Block
     entries: tuple[Entry, ...]
+    #: Makes the statements; raises ContentErrors if something in them is wrong.
+    make: Callable[[], Block] = field(repr=False)
     decode: tuple[tuple[Path, str], ...] = ()
     identity: Expression | None = None
-    model: Mapping | None = field(default=None, compare=False, repr=False)
+    model: Mapping | None = field(default=None, repr=False)
+
+    @cached_property
+    def block(self) -> Block:
+        """The statements in the order in which they run."""
+        return self.make()

@@ -73,7 +73,7 @@ def normalize(
 def library(paths: tuple[Path, ...], explained: Explained | None = None) -> Library:
     """The mappings that load; what is wrong with the others is said on standard error."""
     errors: list[MappingError] = []
-    programs = read_programs((BUILTIN, *paths), errors)
+    programs = read_programs([BUILTIN], errors, lazy=True) | read_programs(paths, errors)
     for error in errors:
         click.echo(str(error), err=True)
     return Library(programs.values(), explained.watch if explained is not None else None)
