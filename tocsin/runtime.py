@@ -196,6 +196,10 @@ class StageRunner(Runner):
         self._stage = stage
         self._next_tick = 0.0
 
+    def use(self, stage: Stage) -> None:
+        """Run another stage of the same name from the next slice on, as a restart would."""
+        self._stage = stage
+
     async def _process(self, records: Sequence[Record], state: KeyedState | None) -> Batch:
         total = Batch()
         for start in range(0, len(records), SLICE):
