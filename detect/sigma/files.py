@@ -126,6 +126,20 @@ class Budget:
             raise ValueError(f"more than {MAX_FILES} files or {MAX_TOTAL} bytes of rules")
 
 
+def stamp(paths: Sequence[Path]) -> frozenset[tuple[str, int, int, int]]:
+    """What tells whether rule files changed, without reading them: name, time, size, inode."""
+    found = set()
+    for path in paths:
+        for file in path.rglob("*") if path.is_dir() else (path,):
+            if file is path or _is_rule(file.name):
+                try:
+                    status = file.stat()
+                except OSError:
+                    continue  # gone between the two: then the next look sees another stamp
+                found.add((str(file), status.st_mtime_ns, status.st_size, status.st_ino))
+    return frozenset(found)
+
+
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
     if path.is_dir():
         for child in sorted(path.rglob("*")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, Self
 
 from detect.alerts import AlertStage
@@ -18,7 +19,9 @@ from playbooks.decide import DecideStage
 from playbooks.trigger import TriggerStage
 from tocsin.cli.knowledge import Knowledge
 from tocsin.cli.loading import load_content, running_cache
+from tocsin.cli.reloading import RuleReloader
 from tocsin.cli.retention import Retention
+from tocsin.cli.rule_metrics import RuleCosts
 from tocsin.cli.settling import settled
 from tocsin.cli.sources import build_sources
 from tocsin.cli.topics import all_topics, build_log
@@ -32,10 +35,11 @@ from tocsin.metrics import Metrics
 from tocsin.runtime import SinkRunner, StageRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from starlette.applications import Starlette
 
+    from tocsin.cli.reloading import Loaded
     from tocsin.config import Settings
     from tocsin.console.control import Control
     from tocsin.stage import Stage
@@ -76,10 +80,12 @@ class Pipeline:
         stages: Sequence[str] = STAGES,
         clock: Clock | None = None,
         members: int = 1,
+        reread: Callable[[], Settings] | None = None,
     ) -> None:
         """Loads all content; raises ConfigError or ContentErrors before anything is opened.
 
-        `members` is how many members of each stage's group run in this process.
+        `members` is how many members of each stage's group run in this process; `reread` gives
+        the configuration anew when rules are loaded while it runs.
         """
         if unknown := [stage for stage in stages if stage not in STAGES]:
             raise ConfigError(f"no stage {', '.join(unknown)}; stages are {', '.join(STAGES)}")
@@ -98,6 +104,10 @@ class Pipeline:
         self.sources = build_sources(collected, self.log, self.clock)
         SourceMetrics(self.sources, self.metrics.registry)
         self.workers: list[Worker] = []
+        self.reloader: RuleReloader | None = None
+        self._reread = reread or (lambda: settings)
+        self._matching: list[MatchStage] = []
+        self.metrics.registry.register(RuleCosts(lambda: self._matching))
 
     async def __aenter__(self) -> Self:
         try:
@@ -109,6 +119,9 @@ class Pipeline:
             await self.__aexit__()
             raise
         self.workers = list(self._workers())
+        if set(self.stages) & {"match", "correlate", "alert"}:
+            self.reloader = self._reloader()
+            self.workers.append(self.reloader)
         if isinstance(self.log, SqliteLog):
             self.workers.append(Retention(self.log, self._groups(), self.clock))
         return self
@@ -183,18 +196,44 @@ class Pipeline:
                 sink = IndexSink(topic, self.store, self.clock)
                 yield SinkRunner(sink, self.log, clock=self.clock, metrics=self.metrics)
 
+    def _reloader(self) -> RuleReloader:
+        return RuleReloader(
+            self.settings,
+            self.content.rules,
+            self._matching,
+            self._use,
+            reread=self._reread,
+            registry=self.metrics.registry,
+        )
+
+    def _use(self, loaded: Loaded) -> None:
+        """Other rules for every stage that has some, before the next batch of any of them."""
+        self.content = replace(self.content, rules=loaded.rules)
+        for worker in self.workers:
+            if isinstance(worker, StageRunner) and worker.name in ("correlate", "alert"):
+                worker.use(self._stateful(worker.name))
+        for stage, matcher in zip(self._matching, loaded.matchers, strict=True):
+            stage.use(loaded.rules, matcher)
+
+    def _stateful(self, name: str) -> Stage:
+        lateness, correlations = self.settings.lateness, self.content.rules.correlations
+        if name == "correlate":
+            return CorrelateStage(correlations, lateness=lateness)
+        return AlertStage(lateness=lateness, correlations=correlations)
+
     def _pure_stages(self, wanted: set[str]) -> Iterator[Stage]:
-        content, lateness = self.content, self.settings.lateness
+        content = self.content
         if "normalize" in wanted:
             yield NormalizeStage(door=self.knowledge.door)
         if "match" in wanted:
-            yield MatchStage(content.rules)
+            self._matching.append(MatchStage(content.rules))
+            yield self._matching[-1]
         if (feeds := self.knowledge.feeds) is not None:
             yield IndicatorStage(lambda: feeds.table, feeds.allowed)
         if "correlate" in wanted:
-            yield CorrelateStage(content.rules.correlations, lateness=lateness)
+            yield self._stateful("correlate")
         if "alert" in wanted:
-            yield AlertStage(lateness=lateness, correlations=content.rules.correlations)
+            yield self._stateful("alert")
         if "decide" in wanted:
             yield TriggerStage(content.playbooks)
             yield DecideStage(

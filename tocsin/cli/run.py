@@ -42,9 +42,13 @@ SHOWN_ERRORS = 20
     help="End when everything has been processed, or after that long.",
 )
 def run(config: Path | None, stages: str, until_idle: float | None) -> None:
-    """Run the pipeline until SIGTERM or Ctrl-C; work under way is finished first."""
+    """Run the pipeline until SIGTERM or Ctrl-C; work under way is finished first.
+
+    Changed rules are loaded while it runs; SIGHUP loads them at once, with `rules` of the
+    configuration as it is then.
+    """
     wanted = tuple(name.strip() for name in stages.split(",") if name.strip())
-    pipeline = Pipeline(load(config), stages=wanted)
+    pipeline = Pipeline(load(config), stages=wanted, reread=lambda: load(config))
     asyncio.run(operate(pipeline, until_idle))
 
 
@@ -55,6 +59,8 @@ async def operate(pipeline: Pipeline, until_idle: float | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with pipeline:
+        if pipeline.reloader is not None:
+            loop.add_signal_handler(signal.SIGHUP, pipeline.reloader.ask)
         _announce(pipeline)
         async with asyncio.TaskGroup() as group:
             work = group.create_task(pipeline.run())
