@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from detect.alert_state import StoredAlert
 from detect.expiry import Companions, Expiry, Watermark
+from detect.patience import reach
 from tocsin.alert_document import alert_document, parse_alert_document
 from tocsin.contracts import Alert, Evidence, Finding, Topics
 from tocsin.errors import BadInput
@@ -36,8 +37,8 @@ __all__ = ["AlertStage", "alert_document", "parse_alert_document"]
 class AlertStage:
     """Topic FINDINGS (by deduplication key) to ALERTS: alert documents, keyed by alert id.
 
-    An alert is forgotten when its window has passed by `lateness` (ms) and by the longest
-    timespan of `correlations`, whose findings bring evidence that much older than themselves.
+    An alert is forgotten when its window has passed by `lateness` (ms) and by as much as evidence
+    of `correlations` may be older than the findings that bring it.
     `counters` counts since the start: `late` findings, and `uncounted` events beyond MAX_COUNTED.
     """
 
@@ -48,7 +49,7 @@ class AlertStage:
     def __init__(self, *, lateness: int, correlations: Sequence[Correlation] = ()) -> None:
         self.counters: Counter[str] = Counter()
         self._lateness = lateness
-        self._patience = lateness + max((c.timespan for c in correlations), default=0)
+        self._patience = reach(correlations, lateness)
         self._companions = Companions(self._index)
 
     def process(self, records: Sequence[Record], state: State, now: int) -> Batch:

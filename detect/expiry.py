@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from weakref import ref
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
 
     from tocsin.state import State
 
@@ -66,7 +66,13 @@ class Expiry:
         """`key` may go once the watermark reaches `due`."""
         heapq.heappush(self._ahead, (due, key))
 
-    def expired(self, watermark: int | None, offset: int, state: State) -> Iterator[str]:
+    def pending(self, watermark: int | None, offset: int) -> bool:
+        """Whether `expired` has anything to do."""
+        if self._ahead and watermark is not None and self._ahead[0][0] <= watermark:
+            return True
+        return bool(self._due) and self._due[0][0] + REDELIVERY <= offset
+
+    def expired(self, watermark: int | None, offset: int, state: Container[str]) -> Iterator[str]:
         """Keys of `state` to delete now, while the record at `offset` is processed."""
         while self._ahead and watermark is not None and self._ahead[0][0] <= watermark:
             self._due.append((offset, heapq.heappop(self._ahead)[1]))
@@ -74,6 +80,12 @@ class Expiry:
             _, key = self._due.popleft()
             if key in state:
                 yield key
+
+    def oldest(self) -> str | None:
+        """The key that would be the next to expire, taken out; None if there is none."""
+        if self._due:
+            return self._due.popleft()[1]
+        return heapq.heappop(self._ahead)[1] if self._ahead else None
 
 
 class _Kept(NamedTuple, Generic[T]):

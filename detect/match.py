@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from detect.keys import dedup_key, group_key
+from detect.measured import measured
 from detect.model import ENTITY_FIELDS
 from detect.sigma.batch import BatchMatcher, EventText
 from detect.sigma.event import FieldMap, Path, Reader, find
@@ -209,11 +210,16 @@ class _Seen:
     def grouped(self, match: Match, correlation: Correlation) -> Iterator[Outgoing]:
         """The grouped findings for one correlation; none if a field it needs is missing."""
         rule_id = match.rule.rule.id
-        counted = self._counted(match, correlation, rule_id)
+        values = measured(
+            correlation,
+            self._id,
+            rule_id,
+            lambda name: _values(match, correlation, rule_id, name)[1],
+        )
         for names, fields in _groups(match, correlation, rule_id):
             group = group_key(correlation.rule.id, self._owned(names))
             finding = self._finding(match, group)
-            for value in counted:
+            for value in values:
                 yield Outgoing(
                     Topics.CORRELATE,
                     GroupedFinding(
@@ -226,15 +232,6 @@ class _Seen:
                     group.encode(),
                     timestamp=self._at,
                 )
-
-    def _counted(self, match: Match, correlation: Correlation, rule_id: str) -> tuple[str, ...]:
-        match correlation.type:
-            case "event_count":
-                return (self._id,)
-            case "value_count":
-                return _values(match, correlation, rule_id, correlation.field)[1]
-            case _:
-                return (rule_id,)
 
 
 def _values(

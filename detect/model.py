@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from detect.conditions import Condition
     from tocsin.contracts import Rule
 
 #: Window that alerts of a rule are collected in unless the rule says otherwise, ms.
@@ -44,24 +45,39 @@ class AlertPolicy:
     severity: int = 0
 
 
+CorrelationType: TypeAlias = Literal[
+    "event_count",
+    "value_count",
+    "temporal",
+    "temporal_ordered",
+    "value_sum",
+    "value_avg",
+    "value_percentile",
+    "value_median",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Correlation:
     """A Sigma correlation rule, resolved.
 
     `references` are the ids of the referenced rules (in the order given, which temporal_ordered
     needs); `group_by` the Sigma names, `aliases` maps such a name to the field per referenced
-    rule id; `threshold` is the least count of distinct values (`gte` form: gt N is N + 1).
-    `field` is the counted field of value_count. `alerts` is False when another correlation
-    refers to this one without `generate`.
+    rule id; `fields` are those whose values `condition` measures. `alerts` is False when another
+    correlation refers to this one without `generate`.
     """
 
     rule: Rule
-    type: Literal["event_count", "value_count", "temporal", "temporal_ordered"]
+    type: CorrelationType
     references: tuple[str, ...]
     group_by: tuple[str, ...]
     aliases: Mapping[str, Mapping[str, str]]
-    timespan: int
-    threshold: int
-    field: str = ""
+    condition: Condition
+    fields: tuple[str, ...] = ()
     alerts: bool = True
     policy: AlertPolicy = AlertPolicy()
+
+    @property
+    def timespan(self) -> int:
+        """Length of the windows, ms."""
+        return self.condition.timespan

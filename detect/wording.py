@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from detect.conditions import Condition, Number
+
 #: Longest value shown in a message, characters.
 MAX_SHOWN = 120
 
@@ -36,6 +38,40 @@ def _shown(value: str) -> str:
     if not value.isprintable():
         text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value)
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+
+
+_COMPARED = {
+    "gte": "at least {}",
+    "gt": "more than {}",
+    "lte": "at most {}",
+    "lt": "less than {}",
+    "eq": "exactly {}",
+    "neq": "not {}",
+}
+_MEASURED = {
+    "sum": "sum ",
+    "average": "average ",
+    "median": "median ",
+    "percentile": "percentile ",
+    "terms": "rules together",
+}
+
+
+def compared(condition: Condition) -> tuple[str, str, str]:
+    """What a correlation asks for: in words (`at least 4 in 5m`), its operators, its numbers."""
+    bounds = condition.bounds
+    numbers = [_decimal(bound.number) for bound in bounds]
+    asked = " and ".join(
+        _COMPARED[bound.operator].format(number)
+        for bound, number in zip(bounds, numbers, strict=True)
+    )
+    words = f"{_MEASURED.get(condition.measure, '')}{asked} in {duration(condition.timespan)}"
+    operators = " ".join(bound.operator for bound in bounds) or "condition"
+    return words, operators, " ".join(numbers)
+
+
+def _decimal(number: Number) -> str:
+    return str(number) if isinstance(number, int) else f"{float(number):g}"
 
 
 def duration(milliseconds: int) -> str:

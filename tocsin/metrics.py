@@ -27,6 +27,7 @@ class Account:
     filtered: Counter[str] = field(default_factory=Counter)
     dead: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    noted: Counter[str] = field(default_factory=Counter)
 
     @property
     def balanced(self) -> bool:
@@ -46,6 +47,7 @@ class Metrics:
         self._filtered = self._counter("filtered", "records dropped on purpose", "stage", "reason")
         self._dead = self._counter("dead_lettered", "records dead-lettered", "stage", "code")
         self._errors = self._counter("errors", "errors, retried or reported", "stage", "code")
+        self._noted = self._counter("noted", "late events, state given up", "stage", "what")
         self._seconds = Histogram(
             "tocsin_batch_seconds",
             "time to process and complete a batch",
@@ -75,6 +77,9 @@ class Metrics:
             self._filtered.labels(stage, reason).inc(count)
         for code, count in batch.dead.items():
             self._dead.labels(stage, code).inc(count)
+        account.noted.update(batch.noted)
+        for what, count in batch.noted.items():
+            self._noted.labels(stage, what).inc(count)
         self._seconds.labels(stage).observe(seconds)
 
     def error(self, stage: str, code: str) -> None:

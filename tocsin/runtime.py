@@ -307,3 +307,4 @@ def _add(total: Batch, part: Batch) -> None:
     total.sent += part.sent
     total.filtered.update(part.filtered)
     total.dead.update(part.dead)
+    total.noted.update(part.noted)

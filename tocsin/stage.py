@@ -19,13 +19,15 @@ class Batch:
 
     Each input record is counted exactly once: in `sent` (it led to at least one output, or to a
     change of state that will), in `filtered` under a reason, or in `dead` under a code (its dead
-    letter is among the outputs). The conservation test adds them up.
+    letter is among the outputs). The conservation test adds them up. `noted` counts what happened
+    besides: events that came late, state that was given up to stay bounded.
     """
 
     outputs: list[Outgoing] = field(default_factory=list)
     sent: int = 0
     filtered: Counter[str] = field(default_factory=Counter)
     dead: Counter[str] = field(default_factory=Counter)
+    noted: Counter[str] = field(default_factory=Counter)
 
     @property
     def accounted(self) -> int:

@@ -15,7 +15,7 @@ from sigma.filters import SigmaFilter
 from detect.sigma.cache import RuleCache
 from detect.sigma.compile import Compiler, Unsupported
 from detect.sigma.condition import And
-from detect.sigma.correlations import UnknownReference, resolve, supported
+from detect.sigma.correlations import UnknownReference, references_of, resolve, supported
 from detect.sigma.event import FieldMap
 from detect.sigma.files import Budget, parse, read
 from detect.sigma.metadata import rule_of
@@ -281,7 +281,7 @@ class _Assembly:
             self._ids[reference.reference]
             for found in drafts
             if isinstance(found.parsed, SigmaCorrelationRule) and not found.parsed.generate
-            for reference in found.parsed.rules or ()
+            for reference in references_of(found.parsed)
             if reference.reference in self._ids
         }
 

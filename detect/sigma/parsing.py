@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sigma import exceptions as sigma_errors
-from sigma.correlations import SigmaCorrelationRule
+from sigma.correlations import (
+    SigmaCorrelationCondition,
+    SigmaCorrelationConditionOperator,
+    SigmaCorrelationRule,
+)
 from sigma.filters import SigmaFilter
 from sigma.policy.profiles import SafePolicy, TrustedPolicy
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaRule
@@ -23,6 +27,8 @@ Kind = Literal["rule", "correlation", "filter"]
 
 #: What pySigma raises on documents of unexpected shape, besides its own errors (ValueErrors).
 MALFORMED = (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError)
+
+_OPERATORS = SigmaCorrelationConditionOperator.operators()
 
 #: Which key of a rule pySigma's errors are about.
 _KEYS: tuple[tuple[type[Exception], tuple[str, ...]], ...] = (
@@ -104,7 +110,7 @@ def draft(document: Document, errors: list[RuleError]) -> Draft | None:
 def _parse(content: dict[str, Any], kind: Kind) -> Parsed:
     match kind:
         case "correlation":
-            return SigmaCorrelationRule.from_dict(content, collect_errors=True)
+            return _correlation(content)
         case "filter":
             return SigmaFilter.from_dict(content, collect_errors=True, policy=SafePolicy)
         case _:
@@ -117,6 +123,42 @@ def _parse(content: dict[str, Any], kind: Kind) -> Parsed:
         lenient = SigmaRule.from_dict(content, collect_errors=True, policy=TrustedPolicy)
         return rule if lenient.errors else lenient
     return rule
+
+
+class _Range(SigmaCorrelationCondition):
+    """A condition with several comparisons, all of which must hold; pySigma knows one."""
+
+    further: tuple[tuple[str, int | float], ...] = ()
+
+
+def _correlation(content: dict[str, Any]) -> SigmaCorrelationRule:
+    """A correlation; pySigma is given the first comparison of a range, and then the others."""
+    definition = content["correlation"]
+    given = definition.get("condition") if isinstance(definition, dict) else None
+    operators = [name for name in given if name in _OPERATORS] if isinstance(given, dict) else []
+    if not isinstance(given, dict) or len(operators) < 2:
+        return SigmaCorrelationRule.from_dict(content, collect_errors=True)
+    single = [
+        SigmaCorrelationCondition.from_dict(
+            {k: v for k, v in given.items() if k == name or k not in _OPERATORS}
+        )
+        for name in operators
+    ]
+    kept = {k: v for k, v in given.items() if k not in operators[1:]}
+    parsed = SigmaCorrelationRule.from_dict(
+        {**content, "correlation": {**definition, "condition": kept}}, collect_errors=True
+    )
+    first = single[0]
+    made = _Range(first.op, first.count, first.fieldref, first.percentile)
+    made.further = tuple((each.op.name.lower(), each.count) for each in single[1:])
+    parsed.condition = made
+    return parsed
+
+
+def bounds_of(condition: SigmaCorrelationCondition) -> list[tuple[str, int | float]]:
+    """Every comparison of a condition: operator and number."""
+    further = condition.further if isinstance(condition, _Range) else ()
+    return [(condition.op.name.lower(), condition.count), *further]
 
 
 def _located(document: Document, problems: list[Exception]) -> list[RuleError]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from detect.alerts import AlertStage
+from detect.conditions import Bound, Condition, Term
 from detect.correlate import CorrelateStage
 from detect.keys import dedup_key, group_key
 from detect.model import AlertPolicy, Correlation
@@ -47,8 +48,7 @@ BRUTE_FORCE = Correlation(
     references=(FAILED.id,),
     group_by=("source.ip",),
     aliases={},
-    timespan=5 * MINUTE,
-    threshold=4,
+    condition=Condition("events", 5 * MINUTE, (Bound("gte", 4),)),
     policy=AlertPolicy(window=15 * MINUTE),
 )
 SPRAYING = Correlation(
@@ -57,9 +57,8 @@ SPRAYING = Correlation(
     references=(FAILED.id,),
     group_by=("source.ip",),
     aliases={},
-    timespan=5 * MINUTE,
-    threshold=3,
-    field="user.name",
+    condition=Condition("values", 5 * MINUTE, (Bound("gte", 3),)),
+    fields=("user.name",),
 )
 BREAK_IN = Correlation(
     rule=correlation_rule("break-in", "tocsin.success-after-failures"),
@@ -67,10 +66,47 @@ BREAK_IN = Correlation(
     references=(BRUTE_FORCE.rule.id, ACCEPTED.id),
     group_by=("source.ip",),
     aliases={},
-    timespan=10 * MINUTE,
-    threshold=2,
+    condition=Condition(
+        "chain", 10 * MINUTE, (Bound("gte", 2),), (BRUTE_FORCE.rule.id, ACCEPTED.id)
+    ),
 )
 CORRELATIONS = (BRUTE_FORCE, SPRAYING, BREAK_IN)
+
+FEW = Correlation(
+    rule=correlation_rule("few"),
+    type="event_count",
+    references=(FAILED.id,),
+    group_by=("source.ip",),
+    aliases={},
+    condition=Condition("events", 5 * MINUTE, (Bound("lt", 2),)),
+)
+AVERAGE = Correlation(
+    rule=correlation_rule("average"),
+    type="value_avg",
+    references=(FAILED.id, ACCEPTED.id),
+    group_by=("source.ip",),
+    aliases={},
+    condition=Condition("average", 5 * MINUTE, (Bound("gte", 60),)),
+    fields=("number",),
+)
+UNANSWERED = Correlation(
+    rule=correlation_rule("unanswered"),
+    type="temporal",
+    references=(FAILED.id, ACCEPTED.id),
+    group_by=("source.ip",),
+    aliases={},
+    condition=Condition("terms", 3 * MINUTE, terms=(Term((FAILED.id,), frozenset({ACCEPTED.id})),)),
+)
+#: Chained: what is noticed only later, three times.
+OFTEN_FEW = Correlation(
+    rule=correlation_rule("often-few"),
+    type="event_count",
+    references=(FEW.rule.id,),
+    group_by=("source.ip",),
+    aliases={},
+    condition=Condition("events", HOUR, (Bound("gte", 3),)),
+)
+LATER = (FEW, AVERAGE, UNANSWERED, OFTEN_FEW)
 
 
 @dataclass(frozen=True)
@@ -114,7 +150,11 @@ def finding(login: Login, group: str = "") -> Finding:
 def grouped(login: Login, correlation: Correlation) -> Outgoing:
     group = group_key(correlation.rule.id, {"source.ip": login.source})
     rule = ACCEPTED if login.accepted else FAILED
-    values = {"event_count": login.event_id, "value_count": login.user}
+    values = {
+        "event_count": login.event_id,
+        "value_count": login.user,
+        "value_avg": str(login.number),
+    }
     record = GroupedFinding(
         correlation=correlation.rule.id,
         group=group,
@@ -222,7 +262,7 @@ def staged(
     lateness: int = LATENESS,
     calm: int = 4,
 ) -> tuple[Mapping[str, bytes], int]:
-    """Grouped findings that arrive little by little: final alerts, and keys left in the states."""
+    """Grouped findings that arrive little by little: final alerts, and bytes left in the states."""
     correlate = Worker(CorrelateStage(correlations, lateness=lateness), chance, calm)
     alert = Worker(AlertStage(lateness=lateness, correlations=correlations), chance, calm)
     sent: list[Outgoing] = []
@@ -236,4 +276,9 @@ def staged(
     if chance is not None and chance.randrange(2):
         alert.restart()
     sent += alert.stage.tick(0, alert.state, NOW)
-    return documents(sent), len(correlate.state) + len(alert.state)
+    return documents(sent), size(correlate.state) + size(alert.state)
+
+
+def size(state: KeyedState) -> int:
+    """Bytes of a state as it is stored."""
+    return sum(len(key) + len(orjson.dumps(value)) for key, value in state.items())

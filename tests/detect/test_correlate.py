@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import orjson
@@ -12,17 +13,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detect import expiry, windows
-from detect.correlate import MAX_EVIDENCE, CorrelateStage
+from detect import expiry, sliding, windows
+from detect.conditions import Bound, Condition
+from detect.correlate import CorrelateStage
+from detect.correlated import MAX_EVIDENCE
 from detect.expiry import REDELIVERY
 from detect.keys import group_key
 from detect.model import AlertPolicy
+from detect.patience import patience
 from tests.detect.flow import (
     BREAK_IN,
     BRUTE_FORCE,
     CORRELATIONS,
+    FEW,
     HOUR,
     LATENESS,
+    LATER,
     MINUTE,
     NOW,
     SECOND,
@@ -193,7 +199,8 @@ def test_evidence_of_two_alert_windows_makes_two_findings() -> None:
 
 
 def test_a_finding_never_holds_more_than_its_share_of_evidence() -> None:
-    big = replace(BRUTE_FORCE, threshold=2 * MAX_EVIDENCE + 1)
+    many = Condition("events", 5 * MINUTE, (Bound("gte", 2 * MAX_EVIDENCE + 1),))
+    big = replace(BRUTE_FORCE, condition=many)
     findings, _ = run(fed(failures(2 * MAX_EVIDENCE + 1, every=SECOND // 2), big), [big])
     assert [len(found.evidence) for found in findings] == [MAX_EVIDENCE, MAX_EVIDENCE, 1]
     assert len({found.id for found in findings}) == 3
@@ -221,14 +228,17 @@ def test_state_is_forgotten_when_nothing_in_time_can_need_it() -> None:
     old = records(fed([Login(START, 0)], BRUTE_FORCE), Topics.CORRELATE)
     stage.process(old, state, NOW)
     state = reloaded(state)
-    size = len(state)
+    (first,) = slices(state)
     new = fed([Login(START + HOUR, i) for i in range(1, 7)], BRUTE_FORCE)
     stage.process(records(new[:3], Topics.CORRELATE, 1), state, NOW)
-    assert any(Login(0, 0).event_id in key for key in state)
+    assert first in state
     stage.process(records(new[3:], Topics.CORRELATE, 1 + REDELIVERY), state, NOW)
-    assert not any(Login(0, 0).event_id in key for key in state)
-    assert sum(key.startswith("slice|") for key in state) == 1
-    assert len(state) == size + 5
+    assert len(slices(state)) == 1
+    assert first not in state
+
+
+def slices(state: KeyedState) -> list[str]:
+    return [key for key in state if key.startswith("slice|")]
 
 
 def record(value: bytes) -> Record:
@@ -305,12 +315,60 @@ def test_forgetting_changes_no_alert(seed: int) -> None:
         ]
         arrivals.append(fed(logins, *CORRELATIONS))
     with pytest.MonkeyPatch.context() as patch:
-        expected, all_keys = staged(arrivals, lateness=30 * 24 * HOUR)
-        for module in (expiry, windows):
+        expected, everything = staged(arrivals, lateness=30 * 24 * HOUR)
+        for module in (expiry, sliding, windows):
             patch.setattr(module, "REDELIVERY", 50)
-        found, keys = staged(arrivals, chance=draw, calm=30)
+        found, left = staged(arrivals, chance=draw, calm=30)
     assert found == expected
-    assert keys < all_keys * 3 / 4
+    assert left < everything * 3 / 4
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_decided_later_is_the_same_for_any_order_batches_and_crashes(seed: int) -> None:
+    """Hours of events, none later than the lateness, which is short: windows close on the way."""
+    draw = random.Random(seed)  # noqa: S311
+    lateness = 2 * MINUTE
+    logins = sorted(
+        (
+            Login(START + draw.randrange(3 * HOUR), number, accepted=draw.randrange(5) == 0)
+            for number in range(1, 80)
+        ),
+        key=lambda login: login.at,
+    )
+    logins.append(Login(START + 9 * HOUR, 1_000, source="198.51.100.7"))
+    expected, _ = staged([fed(logins, *LATER)], LATER, lateness=lateness)
+    late = sorted(logins, key=lambda login: login.at + draw.randrange(lateness))
+    cuts = sorted(draw.randrange(len(late)) for _ in range(12))
+    arrivals = [late[a:b] for a, b in pairwise([0, *cuts, len(late)])]
+    inputs = [fed(part, *LATER) for part in arrivals]
+    found, _ = staged(inputs, LATER, draw, lateness=lateness, calm=12)
+    assert found == expected
+    names = {orjson.loads(document)["rule"]["id"] for document in found.values()}
+    assert names == {correlation.rule.id for correlation in LATER}
+
+
+def test_findings_say_what_was_compared() -> None:
+    logins = [Login(START, 1), Login(START + HOUR, 2)]
+    findings, _ = run(fed(logins, FEW), [FEW])
+    reasons = [found.reasons[0] for found in findings]
+    assert {reason.value for reason in reasons} == {"less than 2 in 5m"}
+    assert {(reason.modifier, reason.expected) for reason in reasons} == {("lt", "2")}
+    assert len({found.id for found in findings}) == len(findings) == 2
+
+
+def test_what_comes_too_late_for_a_closed_window_is_filtered_and_noted() -> None:
+    stage, state = CorrelateStage([FEW], lateness=MINUTE), KeyedState()
+    logins = [Login(START, 1), Login(START + HOUR, 2), Login(START + MINUTE, 3)]
+    batch = stage.process(records(fed(logins, FEW), Topics.CORRELATE), state, NOW)
+    assert batch.filtered == {"late": 1}
+    assert batch.noted == {"late": 1}
+    assert batch.accounted == 3
+
+
+def test_a_chain_waits_for_what_it_refers_to() -> None:
+    found = patience(LATER, 2 * MINUTE)
+    assert found["few"] == found["average"] == found["unanswered"] == 2 * MINUTE
+    assert found["often-few"] == 2 * MINUTE + 2 * MINUTE + 2 * 5 * MINUTE
 
 
 @given(st.permutations([*failures(6), Login(START + 2 * MINUTE, 99, accepted=True)]))

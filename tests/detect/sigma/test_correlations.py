@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from detect.conditions import Bound, Condition, Term
 from detect.sigma.replay import replay
 from tests.detect.sigma.support import load, rule
 from tocsin.errors import ContentErrors
@@ -50,7 +52,8 @@ def test_a_correlation_is_resolved(tmp_path: Path) -> None:
     (found,) = rules.correlations
     assert found.references == (ONE,)
     assert found.aliases == {"who": {ONE: "user"}}
-    assert (found.threshold, found.timespan, found.alerts) == (4, 7_200_000, True)
+    assert found.condition == Condition("events", 7_200_000, (Bound("gt", 3),))
+    assert (found.condition.threshold, found.timespan, found.alerts) == (4, 7_200_000, True)
     assert found.rule.type == "correlation"
     assert rules.referring(ONE) == (found,)
 
@@ -97,32 +100,140 @@ def test_an_unknown_reference_is_a_mistake_at_its_line(tmp_path: Path) -> None:
     assert caught.value.errors[0].place.key == "correlation.rules"
 
 
+MINUTE = 60_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"condition": {"lt": 5}}, Condition("events", MINUTE, (Bound("lt", 5),))),
+        ({"condition": {"eq": 0}}, Condition("events", MINUTE, (Bound("eq", 0),))),
+        ({"condition": {"gte": 2.5}}, Condition("events", MINUTE, (Bound("gte", Fraction(5, 2)),))),
+        (
+            {"condition": {"gt": 2, "lte": 9}},
+            Condition("events", MINUTE, (Bound("gt", 2), Bound("lte", 9))),
+        ),
+        (
+            {"type": "value_count", "condition": {"neq": 2, "field": ["a", "b"]}},
+            Condition("values", MINUTE, (Bound("neq", 2),)),
+        ),
+        (
+            {"type": "value_sum", "condition": {"gte": 0.5, "field": "n"}},
+            Condition("sum", MINUTE, (Bound("gte", Fraction(1, 2)),)),
+        ),
+        (
+            {"type": "value_avg", "condition": {"lt": -1, "field": "n"}},
+            Condition("average", MINUTE, (Bound("lt", -1),)),
+        ),
+        (
+            {"type": "value_median", "condition": {"gte": 1, "field": "n"}},
+            Condition("median", MINUTE, (Bound("gte", 1),)),
+        ),
+        (
+            {"type": "value_percentile", "condition": {"gt": 1, "field": "n", "percentile": 95}},
+            Condition("percentile", MINUTE, (Bound("gt", 1),), percentile=95),
+        ),
+        (
+            {"type": "temporal", "rules": [ONE, TWO], "condition": {"lt": 2}},
+            Condition("rules", MINUTE, (Bound("lt", 2),)),
+        ),
+        (
+            {"type": "temporal_ordered", "rules": [ONE, TWO], "condition": {"gte": 1}},
+            Condition("chain", MINUTE, (Bound("gte", 1),), (ONE, TWO)),
+        ),
+        (
+            {"type": "temporal", "rules": ["first", "second"], "condition": "first and not second"},
+            Condition("terms", MINUTE, terms=(Term((ONE,), frozenset({TWO})),)),
+        ),
+        (
+            {"type": "temporal_ordered", "rules": None, "condition": "second and first"},
+            Condition("terms", MINUTE, terms=(Term((TWO, ONE)),), ordered=True),
+        ),
+        (
+            {"type": "temporal", "rules": None, "condition": "not (not first and not second)"},
+            Condition("terms", MINUTE, terms=(Term((ONE,)), Term((TWO,)))),
+        ),
+    ],
+)
+def test_conditions_are_resolved(
+    tmp_path: Path, changes: dict[str, Any], expected: Condition
+) -> None:
+    rules = load(tmp_path, rule(1, name="first"), rule(2, name="second"), correlation(**changes))
+    assert not rules.unsupported
+    (found,) = rules.correlations
+    assert found.condition == expected
+    assert set(found.references) == {ONE, *({TWO} if len(found.references) > 1 else set())}
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"type": "value_avg", "condition": {"gte": 1, "field": "n"}}, "value_avg"),
-        ({"type": "value_percentile", "condition": {"gte": 1, "field": "n"}}, "value_percentile"),
-        ({"condition": {"lt": 5}}, "only gte and gt"),
-        ({"condition": {"eq": 5}}, "only gte and gt"),
-        ({"condition": {"gte": 2.5}}, "fractional"),
         ({"condition": {"gte": 0}}, "without any event"),
-        ({"type": "value_count", "condition": {"gte": 2, "field": ["a", "b"]}}, "several fields"),
-        ({"type": "temporal", "rules": [ONE, TWO], "condition": f"a{1} and b"}, ""),
+        ({"condition": {"lt": 0}}, "nothing reaches"),
+        ({"condition": {"eq": 2.5}}, "nothing reaches"),
+        ({"condition": {"gt": 5, "lt": 3}}, "nothing reaches"),
+        ({"type": "value_sum", "condition": {"gte": 0, "field": "n"}}, "without any event"),
+        ({"type": "value_avg", "condition": {"gte": 1, "field": ["a", "b"]}}, "several fields"),
+        ({"type": "value_percentile", "condition": {"gte": 1, "field": "n"}}, "percentile"),
+        (
+            {"type": "value_percentile", "condition": {"gt": 1, "field": "n", "percentile": 101}},
+            "percentile",
+        ),
         ({"type": "temporal", "rules": [ONE, TWO], "condition": {"gte": 3}}, "nothing reaches"),
-        ({"type": "temporal_ordered", "rules": [ONE, TWO], "condition": {"gte": 1}}, "fewer"),
+        ({"type": "temporal_ordered", "rules": [ONE, TWO], "condition": {"gt": 2}}, "over 2 rules"),
+        ({"type": "temporal", "rules": None, "condition": "first and not first"}, "excludes"),
+        ({"type": "temporal", "rules": None, "condition": "not first"}, "without any event"),
+        ({"type": "temporal", "rules": None, "condition": "first or not second"}, "any event"),
     ],
 )
-def test_what_cannot_be_correlated_is_shown(
+def test_what_no_events_could_satisfy_is_shown(
     tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
-    if isinstance(changes.get("condition"), str):
-        changes = {**changes, "rules": ["first", "second"], "condition": "first and not second"}
-        reason = "boolean condition"
     rules = load(tmp_path, rule(1, name="first"), rule(2, name="second"), correlation(**changes))
     assert not rules.correlations
     (refused,) = rules.unsupported
     assert refused.title == "Correlation 101"
     assert reason in refused.reason
+
+
+def test_a_condition_of_many_alternatives_is_not_supported(tmp_path: Path) -> None:
+    pairs = " and ".join(f"(r{n} or s{n})" for n in range(7))
+    made = [rule(n * 2 + k + 1, name=f"{'rs'[k]}{n}") for n in range(7) for k in (0, 1)]
+    rules = load(tmp_path, *made, correlation(type="temporal", rules=None, condition=pairs))
+    (refused,) = rules.unsupported
+    assert "64 alternatives" in refused.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"condition": {"gte": "many"}}, "no valid Sigma correlation condition count"),
+        ({"condition": {"gte": 1, "lt": "many"}}, "no valid Sigma correlation condition count"),
+        ({"condition": {"above": 1}}, "exactly one condition item"),
+        ({"type": "temporal", "rules": None, "condition": "first and"}, "parse"),
+        ({"type": "temporal", "rules": None, "condition": "first and gone"}, "gone"),
+        ({"type": "temporal", "rules": ["first", "second"], "condition": "first"}, "second"),
+        ({"type": "value_sum", "condition": {"gte": 1}}, "without field reference"),
+        ({"type": "value_max", "condition": {"gte": 1}}, "value_max"),
+        ({"timespan": "soon"}, "soon"),
+        ({"aliases": {"who": "user"}}, "alias"),
+        ({"rules": None}, "rule references"),
+    ],
+)
+def test_a_mistake_in_a_correlation_is_reported_in_its_file(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ContentErrors) as caught:
+        load(tmp_path, rule(1, name="first"), rule(2, name="second"), correlation(**changes))
+    (error, *_) = caught.value.errors
+    assert words in str(error)
+    assert error.place.line > 20
+
+
+def test_rules_that_only_a_condition_names_do_not_alert(tmp_path: Path) -> None:
+    both = correlation(type="temporal", rules=None, condition="first and second")
+    rules = load(tmp_path, rule(1, name="first"), rule(2, name="second"), both)
+    assert _alerting(rules) == {"Correlation 101"}
 
 
 def test_a_correlation_over_what_cannot_be_evaluated_is_shown_too(tmp_path: Path) -> None:
