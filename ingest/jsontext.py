@@ -27,6 +27,8 @@ _SIMPLE = bytes(
     for code in range(256)
 )
 _LONG_RUN = b"0" * 19
+#: A number that no `long` may hold. Within a string it only costs time.
+_HUGE = re.compile(rb"(?:\A|[:\[,\s])-?(?:9[2-9][0-9]{17}|[0-9]{20})")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -36,7 +38,7 @@ def read_json(data: bytes) -> Any:
     Raises BadInput `json_invalid` or `too_deep`.
     """
     simple = data.translate(_SIMPLE)
-    if _LONG_RUN in simple:
+    if _LONG_RUN in simple and _HUGE.search(data) is not None:
         return _read_slowly(data)
     try:
         value = orjson.loads(data)
