@@ -313,6 +313,7 @@ def test_a_test_that_json_cannot_hold_is_kept_as_it_is(tmp_path: Path, cache: Pa
 def test_a_directory_that_cannot_be_written_costs_time_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", logger="detect.sigma.segments")
     (tmp_path / "kept").write_text("in the way", "utf-8")
     path = write(tmp_path, rule(1))
     assert titles(loaded(path, tmp_path / "kept" / "rules")) == {"Rule 1"}
