@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from detect.sigma.event import FieldMap
     from detect.sigma.ruleset import CompiledRule
 
-#: Values of one field from which on comparing costs more than a microsecond.
+#: Values of one field from which on preparing them is felt.
 MANY_VALUES = 1_000
 #: Instructions of a compiled expression from which on it is large; most have fewer than a hundred.
 LARGE_PROGRAM = 4_000
@@ -138,11 +138,11 @@ class LargeRegex(Check):
 
 
 class ManyValues(Check):
-    """A list so long that comparing with it is the rule's cost."""
+    """A list so long that it takes time and memory to prepare."""
 
     name = "many-values"
     level = "advice"
-    recommendation = "equal values cost nothing (contains does); indicators belong into a feed"
+    recommendation = "indicators belong into a feed: see docs/enrichment.md"
 
     def remarks(self, subject: Subject, world: World) -> Iterator[Remark]:
         if subject.condition is None:
@@ -152,7 +152,7 @@ class ManyValues(Check):
             if count > MANY_VALUES:
                 what = item.field if isinstance(item, FieldItem) else "keywords"
                 yield Remark(
-                    f"{what}: {count:,} values, compared at each evaluation",
+                    f"{what}: {count:,} values; the first event waits while they are prepared",
                     subject.path_of(item),
                 )
 

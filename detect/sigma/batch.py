@@ -201,7 +201,7 @@ def _reader(candidate: Candidate, event: Mapping[str, Any], readers: dict[int, R
 
 def _explain(candidate: Candidate, reader: Reader, matches: dict[str, Match]) -> None:
     """Evaluate the whole condition, which also gives the reasons."""
-    hits = candidate.rule.condition.evaluate(reader)
+    hits = candidate.explain(reader)
     if hits is not None:
         candidate.tally.matches += 1
         matches.setdefault(candidate.rule.rule.id, Match(candidate.rule, hits, reader))

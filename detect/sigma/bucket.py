@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 from detect.sigma.decide import decision
 from detect.sigma.literals import ODD_LETTERS
+from detect.sigma.many import explainer
 from detect.sigma.scanner import scanner
 from detect.sigma.tally import Tally
 from detect.sigma.witness import Always, chosen, guess, literals_of, shrink, witness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from detect.sigma.condition import Hits
     from detect.sigma.decide import Decision
     from detect.sigma.event import FieldMap, Reader
     from detect.sigma.literals import Clause
@@ -43,13 +45,14 @@ EVALUATION = 20.0
 class Candidate:
     """A rule as the bucket's events meet it: read through `fields`, `holds` if it matches.
 
-    `tally` counts what it does.
+    `explain` gives the reasons, `tally` counts what it does.
     """
 
     rule: CompiledRule
     fields: FieldMap
     holds: Decision
     witness: Witness | None
+    explain: Callable[[Reader], Hits | None]
     tally: Tally = field(default_factory=Tally, compare=False)
 
 
@@ -97,9 +100,11 @@ def bucket(pairs: Iterable[tuple[FieldMap, CompiledRule]], known: Known) -> Buck
     for fields, rule in pairs:
         node = shrink(rule.condition, fields, known)
         if not isinstance(node, Always):
-            candidates.append(Candidate(rule, fields, decision(node), witness(node, fields)))
+            found = witness(node, fields)
+            explain = explainer(rule.condition)
+            candidates.append(Candidate(rule, fields, decision(node), found, explain))
         elif node.holds:
-            constant.append(Candidate(rule, fields, _always, None))
+            constant.append(Candidate(rule, fields, _always, None, rule.condition.evaluate))
     return Bucket(tuple(candidates), tuple(constant), planned(candidates, ()))
 
 

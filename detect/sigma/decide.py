@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from detect.sigma.condition import And, Exists, FieldItem, FieldReference, Node, Not, Null, Or
+from detect.sigma.many import MANY, Texts, texts_of
 from detect.sigma.patterns import AnyOf, Pattern, Regex, Text
 from detect.sigma.regex_literals import required
 from detect.sigma.values import fold
@@ -145,8 +146,14 @@ def _grouped(groups: dict[str, list[str]]) -> Iterable[Acceptance]:
     if len(groups["contains"]) == 1:
         [text] = groups["contains"]
         yield lambda value: text in value.folded
+    elif len(groups["contains"]) > MANY:
+        yield _containing_one_of(texts_of(tuple(groups["contains"])))
     elif groups["contains"]:
         yield _containing(tuple(groups["contains"]))
+
+
+def _containing_one_of(texts: Texts) -> Acceptance:
+    return lambda value: texts.any_in(value.folded)
 
 
 def _containing(texts: tuple[str, ...]) -> Acceptance:

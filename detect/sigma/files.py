@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Largest rule file, bytes.
-MAX_FILE = 1024 * 1024
+MAX_FILE = 4 * 1024 * 1024
 #: Most rule files of one load, and their bytes together.
 MAX_FILES = 50_000
 MAX_TOTAL = 256 * 1024 * 1024

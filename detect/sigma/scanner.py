@@ -19,21 +19,25 @@ if TYPE_CHECKING:
 HYPERSCAN = find_spec("hyperscan") is not None
 
 
-def scanner(literals: Sequence[bytes]) -> Scanner | None:
-    """The scanner of these literals, None if there are none."""
+def scanner(literals: Sequence[bytes], *, once: bool = False) -> Scanner | None:
+    """The scanner of these literals, None if there are none.
+
+    `once`: where a literal ends first suffices, which bounds what a long text can report.
+    """
     if not literals:
         return None
-    return _hyperscan(literals) if HYPERSCAN else _expression(literals)
+    return _hyperscan(literals, once) if HYPERSCAN else _expression(literals)
 
 
-def _hyperscan(literals: Sequence[bytes]) -> Scanner:
+def _hyperscan(literals: Sequence[bytes], once: bool) -> Scanner:
     import hyperscan
 
+    flags = hyperscan.HS_FLAG_CASELESS | (hyperscan.HS_FLAG_SINGLEMATCH if once else 0)
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
         expressions=list(literals),
         ids=list(range(len(literals))),
-        flags=hyperscan.HS_FLAG_CASELESS,
+        flags=flags,
         literal=True,
     )
     scratch = hyperscan.Scratch(database)
