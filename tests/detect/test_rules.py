@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,8 +26,8 @@ NAMES = [item.rule.name for item in ALL]
 
 
 def test_there_are_rules_and_correlations() -> None:
-    assert len(RULES.rules) >= 18
-    assert len(RULES.correlations) >= 5
+    assert len(ALL) >= 300
+    assert len(RULES.correlations) >= 100
     assert not RULES.unsupported
 
 
@@ -52,7 +53,50 @@ def test_titles_are_unique() -> None:
 def test_what_feeds_correlations_does_not_alert() -> None:
     quiet = {item.rule.name for item in RULES.rules if not item.alerts}
     assert {"SSH Login Failed", "SSH Login Succeeded", "Web Request Failed"} <= quiet
+    assert quiet == {item.rule.name for item in ALL if item.rule.level == "informational"}
     assert all(correlation.alerts for correlation in RULES.correlations)
+
+
+def test_a_quiet_rule_says_so_and_feeds_a_correlation() -> None:
+    fed = {reference for correlation in RULES.correlations for reference in correlation.references}
+    for item in RULES.rules:
+        says = "does not alert itself" in " ".join(item.rule.description.split())
+        assert says is not item.alerts, item.rule.name
+        assert item.alerts or item.rule.id in fed, f"{item.rule.name} is of no use"
+
+
+def test_correlations_count_what_belongs_together() -> None:
+    assert [c.rule.name for c in RULES.correlations if not c.group_by] == []
+
+
+#: Of documentation, of private networks, of the host itself, of a cloud machine's metadata.
+OWN = [
+    ip_network(network)
+    for network in (
+        *("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"),
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
+        *("127.0.0.0/8", "169.254.0.0/16", "0.0.0.0/32"),
+    )
+]
+OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+ADDRESS = re.compile(rf"(?<![\w.]){OCTET}(?:\.{OCTET}){{3}}(?![\w.])")
+
+
+def test_tests_speak_of_nobodys_addresses() -> None:
+    tests = {item.rule.name: item.tests for item in RULES.rules}
+    tests |= {c.rule.name: RULES.correlation_tests[c.rule.id] for c in RULES.correlations}
+    strange = {
+        (name, found)
+        for name, given in tests.items()
+        for found in ADDRESS.findall(str(given))
+        if not any(ip_address(found) in network for network in OWN)
+    }
+    assert strange == set()
+
+
+def test_most_rules_are_shown_the_line_as_its_source_writes_it() -> None:
+    raw = [item for item in RULES.rules if all("raw" in test for test in item.tests)]
+    assert len(raw) >= 180
 
 
 def test_the_login_after_a_brute_force_is_tagged_for_playbooks() -> None:
