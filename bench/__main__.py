@@ -23,6 +23,7 @@ BENCHES = (
     "normalize",
     "knowledge",
     "sigma",
+    "windows",
     "match",
     "log_kafka",
     "ingest_memory",

@@ -14,7 +14,8 @@ wait until no event in time can come any more.
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
 from functools import lru_cache
@@ -22,7 +23,7 @@ from math import ceil, floor
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 Operator: TypeAlias = Literal["gte", "gt", "lte", "lt", "eq", "neq"]
 Number: TypeAlias = int | Fraction
@@ -34,7 +35,7 @@ Measure: TypeAlias = Literal[
 ]
 
 #: [at, event id, value, offset, fired, shown, member]; see detect.sliding and detect.slices.
-Entry: TypeAlias = list[Any]
+Entry: TypeAlias = Sequence[Any]
 AT, EVENT, VALUE, OFFSET, FIRED, SHOWN, MEMBER = range(7)
 
 _COMPARE: dict[Operator, Callable[[Number, Number], bool]] = {
@@ -91,6 +92,10 @@ class Condition:
     terms: tuple[Term, ...] = ()
     ordered: bool = False
     percentile: Number = 0
+    #: When it is known whether an event, or a window, satisfies this.
+    closing: Closing = field(init=False, compare=False, repr=False)
+    #: A number of different values, or events, below which no window satisfies this.
+    least: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.timespan <= 0:
@@ -102,12 +107,12 @@ class Condition:
                 raise ValueError("each alternative of a window needs a rule that must be there")
         elif not self.bounds:
             raise ValueError("a window needs a number to compare with")
+        object.__setattr__(self, "closing", self._closing())
+        object.__setattr__(self, "least", self._least())
         if self.empty_holds and self.closing is not Closing.WINDOW:
             raise ValueError("a window needs a threshold above zero")
 
-    @property
-    def closing(self) -> Closing:
-        """When it is known whether an event, or a window, satisfies this."""
+    def _closing(self) -> Closing:
         if self.measure == "terms":
             return Closing.PASSED if self.forbidden else Closing.AT_ONCE
         if any(bound.operator not in _GROWING for bound in self.bounds):
@@ -126,9 +131,7 @@ class Condition:
                 least = max(least, floor(bound.number) + 1)
         return least
 
-    @property
-    def least(self) -> int:
-        """A number of different values, or events, below which no window satisfies this."""
+    def _least(self) -> int:
         match self.measure:
             case "terms":
                 return min(len(set(term.rules)) for term in self.terms)

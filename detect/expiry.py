@@ -66,11 +66,12 @@ class Expiry:
         """`key` may go once the watermark reaches `due`."""
         heapq.heappush(self._ahead, (due, key))
 
-    def pending(self, watermark: int | None, offset: int) -> bool:
+    def pending(self, watermark: int, offset: int) -> bool:
         """Whether `expired` has anything to do."""
-        if self._ahead and watermark is not None and self._ahead[0][0] <= watermark:
-            return True
-        return bool(self._due) and self._due[0][0] + REDELIVERY <= offset
+        ahead, due = self._ahead, self._due
+        return bool(
+            (ahead and ahead[0][0] <= watermark) or (due and due[0][0] + REDELIVERY <= offset)
+        )
 
     def expired(self, watermark: int | None, offset: int, state: Container[str]) -> Iterator[str]:
         """Keys of `state` to delete now, while the record at `offset` is processed."""

@@ -117,9 +117,7 @@ class Slice:
         return f"member|{self.group.key}|{self.start}|{entry[EVENT]}|{entry[VALUE]}"
 
     def value(self) -> dict[str, Any]:
-        """The slice as the state holds it."""
-        if self.group.closing is Closing.AT_ONCE:
-            return {"entries": self.entries}
+        """The slice as the state holds it, where something is decided later."""
         return {
             "entries": self.entries,
             "of": list(self.group.owner),
@@ -283,9 +281,9 @@ class Slices:
         """A new entry of the slice, and its member."""
         entries = own.entries if own.dirty else self.change(own)
         if len(entries) < MEMBERS_WITHIN:
-            entries.insert(place, [*occurrence, None, None, member])
+            entries.insert(place, (*occurrence, None, None, member))
         else:
-            entry = [*occurrence, None, None, None]
+            entry = (*occurrence, None, None, None)
             entries.insert(place, entry)
             self.state[own.member_key(entry)] = member
 
@@ -323,7 +321,11 @@ class Slices:
         for touched in self._changed:
             if touched.dirty:
                 touched.dirty, touched.stored = False, True
-                self.state[touched.key] = touched.value()
+                self.state[touched.key] = (
+                    {"entries": touched.entries}
+                    if touched.group.closing is Closing.AT_ONCE
+                    else touched.value()
+                )
         self._changed.clear()
 
     def expire(self, watermark: int | None, offset: int) -> None:

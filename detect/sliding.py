@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from detect.conditions import AT, EVENT, FIRED, MEMBER, OFFSET, SHOWN, VALUE, amount
 from detect.expiry import REDELIVERY
 from detect.satisfaction import at_of, satisfied
-from detect.slices import MAX_NUMBERS, MAX_SLICE
+from detect.slices import MAX_NUMBERS, MAX_SLICE, MEMBERS_WITHIN
 from tocsin.ids import digest
 
 if TYPE_CHECKING:
@@ -124,7 +124,12 @@ def add(slices: Slices, group: Group, occurrence: Occurrence, member: Member) ->
         or (own.before is not None and offset <= own.before.newest)
     ):
         return _insert(slices, own, Occurrence(at, event_id, value, offset), member)
-    slices.put(own, len(entries), (at, event_id, value, offset), member)
+    if not own.dirty:
+        entries = slices.change(own)
+    if len(entries) < MEMBERS_WITHIN:
+        entries.append((at, event_id, value, offset, None, None, member))
+    else:
+        slices.put(own, len(entries), (at, event_id, value, offset), member)
     own.newest = offset
     if _completes(own, at, value):
         return Added((_fire_last(slices, own, offset),), _prune(slices, own, offset))
@@ -153,31 +158,28 @@ def _completes(own: Slice, at: int, value: str) -> bool:
     """
     group, before = own.group, own.before
     threshold, since = group.least, at - group.timespan
-    match group.condition.measure:
-        case "events":
-            missing = threshold - len(own.entries)
-            if missing <= 0 or before is None:
-                return missing <= 0
-            return missing <= len(before.entries) and before.entries[-missing][AT] > since
-        case "sum":
-            own_sums = own.summed(value)
-            sum_ = own_sums[-1]
-            if before is not None and before.entries:
-                sums = before.summed()
-                place = bisect_right(before.entries, since, key=at_of)
-                sum_ += sums[-1] - (sums[place - 1] if place else 0)
-            return group.condition.holds(sum_)
-        case _:
-            lasts = own.counted(value, at)
-            earlier = before.counted() if before is not None else _NO_VALUES
-            if len(lasts) + len(earlier) < threshold:
-                return False
-            if group.exact:
-                return _judged(own)
-            if len(lasts) >= threshold:
-                return True
-            seen = sum(last > since and each not in lasts for each, last in earlier.items())
-            return len(lasts) + seen >= threshold
+    if group.counts_events:
+        missing = threshold - len(own.entries)
+        if missing <= 0 or before is None:
+            return missing <= 0
+        return missing <= len(before.entries) and before.entries[-missing][AT] > since
+    if group.condition.numeric:
+        total = own.summed(value)[-1]
+        if before is not None and before.entries:
+            sums = before.summed()
+            place = bisect_right(before.entries, since, key=at_of)
+            total += sums[-1] - (sums[place - 1] if place else 0)
+        return group.condition.holds(total)
+    lasts = own.counted(value, at)
+    earlier = before.counted() if before is not None else _NO_VALUES
+    if len(lasts) + len(earlier) < threshold:
+        return False
+    if group.exact:
+        return _judged(own)
+    if len(lasts) >= threshold:
+        return True
+    seen = sum(last > since and each not in lasts for each, last in earlier.items())
+    return len(lasts) + seen >= threshold
 
 
 _NO_VALUES: dict[str, int] = {}
@@ -198,7 +200,7 @@ def _fire_last(slices: Slices, own: Slice, offset: int) -> Firing:
     entries = slices.change(own)
     last = entries[-1]
     since = last[AT] - own.group.condition.timespan
-    entries[-1] = [*last[:FIRED], offset, offset, last[MEMBER]]
+    entries[-1] = (*last[:FIRED], offset, offset, last[MEMBER])
     evidence = [shown(slices, own, last)]
     place = len(entries) - 2
     while part is not None:
@@ -210,7 +212,7 @@ def _fire_last(slices: Slices, own: Slice, offset: int) -> Firing:
             if entry[SHOWN] is None:
                 evidence.append(shown(slices, part, entry))
                 entries = slices.change(part)
-                entries[place] = [*entry[:SHOWN], offset, entry[MEMBER]]
+                entries[place] = (*entry[:SHOWN], offset, entry[MEMBER])
                 part.newest = max(part.newest, offset)
             place -= 1
         part = part.before

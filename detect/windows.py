@@ -110,7 +110,7 @@ class Windows:
 
     def expire(self, watermark: int | None, offset: int) -> None:
         """Forget what no event in time can need, while the record at `offset` is processed."""
-        if self._slices.expiry.pending(watermark, offset):
+        if watermark is not None and self._slices.expiry.pending(watermark, offset):
             self._slices.expire(watermark, offset)
 
     def flush(self) -> int:
