@@ -168,6 +168,9 @@ class _Builder:
         field = self._target(name, at)
         if field is None:
             return []
+        if absent(value):
+            self.source.complain(at, f"{value!r} is nothing, and {name} cannot be set to it")
+            return []
         if field.type == ANY:
             return [Set(field, value, self._line(at))]
         items = value if isinstance(value, list) else [value]
@@ -180,7 +183,7 @@ class _Builder:
                     f"one of {', '.join(sorted(field.allowed))}",
                 )
                 return []
-        made = None if absent(value) else cast(field, value)
+        made = cast(field, value)
         if made is None:
             self.source.complain(
                 at, f"{value!r:.60} is no value of {name}, which is a {field.type}"

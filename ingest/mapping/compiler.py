@@ -51,6 +51,7 @@ from ingest.mapping.program import (
     Pipe,
     Set,
     Spread,
+    names_text,
 )
 from ingest.mapping.runtime import NAMES
 from ingest.mapping.targets import ANY, DATE, IP, KEYWORD, LONG
@@ -88,7 +89,7 @@ class Unit:
         self.program = program
         self.format = format
         self.is_text = format == "text"
-        self.flat = self.is_text and not program.decode
+        self.flat = self.is_text
         self.shape = shape
         self.facts = facts or Facts()
         self.assume = facts is not None
@@ -112,6 +113,8 @@ class Unit:
     def compile(self) -> Callable[..., Any]:
         """The function; raises Unsupported."""
         w = self.w
+        if self.is_text and reads_message(self.program):
+            raise Unsupported("the text itself is decoded")
         first = first_match(self.program) if self.shape is not None else None
         self.reset(self.program.block)
         if not self.flat and self.program.decode:
@@ -287,7 +290,7 @@ class Unit:
         """Write the cast to one text."""
         w = self.w
         if self.present(operand):
-            self.put(target, operand.code, sure=True, plain=True, form=PART)
+            self.put(target, operand.code, sure=True, plain=True, form=operand.form)
             return
         w.line(f"{out} = {operand.code}")
         form = operand.form
@@ -358,7 +361,7 @@ class Unit:
                 name,
                 sure=name in (operand.code, path),
                 plain=True,
-                form=WHOLE if number else "" if target.path == "url.username" else PART,
+                form=WHOLE if number else "" if target.path == "url.username" else operand.form,
             )
 
     def _spread(self, statement: Spread, operand: Operand) -> None:
@@ -379,10 +382,17 @@ class Unit:
     def match(self, statement: Match, *, top: bool) -> None:
         """Write the trying of shapes, the first that fits counts."""
         w = self.w
-        operand = self.value(statement.source)
+        if self.flat and names_text(statement.source):
+            operand = Operand("text", TEXT, PART)
+        else:
+            operand = self.value(statement.source)
         if operand.nothing:
             return
-        text = self.local(operand)
+        text = operand.code
+        if operand.kind != CLEAN and not (self.flat and text == "text"):
+            text = w.name()
+            self.clean(operand, text)
+        text = self.local(Operand(text, operand.kind))
         before = self.env.copy()
         branches: list[tuple[list[str], Env]] = []
         guarded = any(shape.when is not None for shape in statement.shapes)
@@ -672,7 +682,8 @@ class Unit:
     def _header(self, path: Path) -> Operand:
         name = path.header
         if name == "text":
-            operand = Operand("text", TEXT, PART)
+            # In other formats it is the line as it is written, quotation marks and all.
+            operand = Operand("text", TEXT, PART if self.is_text else "")
         elif name in ("source", "received"):
             operand = Operand(f"o.{name}", TEXT if name == "source" else CLEAN)
         elif self.headless:
@@ -939,22 +950,17 @@ def _assigns_time(block: Block) -> bool:
     return False
 
 
+def reads_message(program: Program) -> bool:
+    """Whether a program decodes the message, which may be an object then."""
+    return any(path.steps[:1] == ("message",) for path, _ in program.decode)
+
+
 def first_match(program: Program) -> int | None:
     """Which statement tries patterns on the whole text first, None if none does."""
     for number, statement in enumerate(program.block):
         if isinstance(statement, Match):
-            return number if is_text(statement.source) else None
+            return number if names_text(statement.source) else None
     return None
-
-
-def is_text(source: Expression) -> bool:
-    """True for a source that is the payload of a text."""
-    if isinstance(source, First):
-        return is_text(source.sources[0])
-    return isinstance(source, Look) and (
-        (source.path.header == "text" and not source.path.steps)
-        or (source.path.header == "" and source.path.steps == ("message",))
-    )
 
 
 Cases = tuple[tuple["Condition", "Block"], ...]

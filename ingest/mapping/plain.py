@@ -40,6 +40,7 @@ from ingest.mapping.program import (
     Set,
     Some,
     Spread,
+    names_text,
 )
 from ingest.mapping.targets import DATE
 from ingest.mapping.values import absent, words
@@ -228,7 +229,7 @@ class _Runner:
                 self._put(target, part, statement.line, f"from {value!r:.80}")
 
     def _match(self, statement: Match) -> None:
-        text = self.value(statement.source)
+        text = self._text(statement.source)
         if not isinstance(text, str):
             return
         for shape in statement.shapes:
@@ -238,6 +239,13 @@ class _Runner:
             if match is not None:
                 self._fit(shape, match.groups())
                 return
+
+    def _text(self, source: Expression) -> Any:
+        """What patterns are tried on; the payload is a text even if it reads `null`."""
+        whole = self.line.fields.get("message") is self.line.text
+        if self.line.format == "text" and whole and names_text(source):
+            return self.line.text
+        return self.value(source)
 
     def _fit(self, shape: Shape, groups: tuple[str | None, ...]) -> None:
         self.fits = True

@@ -230,3 +230,13 @@ class Program:
     def block(self) -> Block:
         """The statements in the order in which they run."""
         return self.make()
+
+
+def names_text(source: Expression) -> bool:
+    """True for a source that is the payload of a text."""
+    if isinstance(source, First):
+        return names_text(source.sources[0])
+    return isinstance(source, Look) and (
+        (source.path.header == "text" and not source.path.steps)
+        or (not source.path.header and source.path.steps == ("message",))
+    )

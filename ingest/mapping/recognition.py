@@ -48,7 +48,7 @@ class Candidate:
         self.program = program
         #: The program's name is all that the entry asks of a text.
         self.named = entry.format == "text" and not (
-            entry.starts or entry.contains or entry.regex or entry.condition or program.decode
+            entry.starts or entry.contains or entry.regex or entry.condition
         )
         self.says = _says(entry)
         #: A text that every line holds for which the entry holds.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.mapping import plain
 from ingest.mapping.assembling import Unsupported
-from ingest.mapping.compiler import Unit, dispatch, first_match
+from ingest.mapping.compiler import Unit, dispatch, first_match, reads_message
 from ingest.mapping.emitting import Facts
 from ingest.mapping.line import NO_HEADER, Line
 from ingest.mapping.program import Match
@@ -166,7 +166,7 @@ class Runner:
         """The function for lines like this one."""
         if f.get("ecs") and format == "windows":
             return general
-        keys = {name: _class_of(value) for name, value in f.items()}
+        keys = {name: class_of(value) for name, value in f.items()}
         for path, _ in self.program.decode:
             keys[str(path.steps[0])] = object
         return self._assuming(format, Facts(key[0], keys, key[1]), general)
@@ -191,7 +191,7 @@ class Runner:
         program = self.program
         index = first_match(program)
         match = None if index is None else program.block[index]
-        if program.decode or not isinstance(match, Match):
+        if reads_message(program) or not isinstance(match, Match):
             return self._general("text")
         if any(shape.when is not None for shape in match.shapes):
             return self._general("text")
@@ -272,6 +272,6 @@ def _names_source(program: Program) -> bool:
     return "header='source'" in repr(program.block)
 
 
-def _class_of(value: Any) -> type:
+def class_of(value: Any) -> type:
     """What is taken for granted of values like this one: that they are texts, or nothing."""
     return str if isinstance(value, str) and not absent(value) else object

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from ingest.mapping import testing
 from ingest.mapping.library import Library
 from ingest.mapping.loading import BUILTIN, read_programs
-from ingest.mapping.program import Program
 from ingest.normalize import Normalizer
-from tocsin.errors import MappingError
+
+if TYPE_CHECKING:
+    from ingest.mapping.program import Program
+    from tocsin.errors import MappingError
 
 _ERRORS: list[MappingError] = []
 _PROGRAMS = read_programs([BUILTIN], _ERRORS)
