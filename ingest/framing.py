@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.formats import auditd, cef, kv, leef, windows
 from ingest.formats.access import frame as access
 from ingest.formats.csv import frame as csv
+from ingest.formats.w3c import frame as w3c
 from ingest.formats.xml import frame as xml
 from ingest.jsontext import read_json
 from tocsin.errors import BadInput
@@ -60,7 +61,7 @@ def may_be_marked(text: str) -> bool:
         "CEF:" in text
         or '] "' in text
         or "audit(" in text
-        or text[0] in "<012 "
+        or text[0] in "<012 #"
         or "LEEF:" in text
         or "EventID" in text
         or "MSWinEventLog" in text
@@ -86,6 +87,8 @@ def marked(text: str) -> Iterator[Framed]:
         yield "xml", fields
     if '] "' in text and (fields := access(text)):
         yield "access", fields
+    if text[0] == "#" and (fields := w3c(text)):
+        yield "w3c", fields
 
 
 def unmarked(text: str, columns: Iterable[Candidate]) -> Iterator[Framed]:

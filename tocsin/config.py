@@ -108,6 +108,16 @@ class RuleSettings(Section):
     hosts: tuple[str, ...] = ()
 
 
+class MappingSettings(Section):
+    """Mappings of logs to ECS: ours, and the user's directories.
+
+    One of the user's replaces ours of the same id; `disable` names those that must not be used.
+    """
+
+    paths: tuple[Path, ...] = ()
+    disable: tuple[str, ...] = ()
+
+
 class PlaybookSettings(Section):
     """Playbooks: the library's by id, and the user's directories."""
 
@@ -167,6 +177,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     store: StoreSettings = StoreSettings()
     sources: tuple[AnySource, ...] = ()
+    mappings: MappingSettings = MappingSettings()
     rules: RuleSettings = RuleSettings()
     playbooks: PlaybookSettings = PlaybookSettings()
     response: ResponseSettings = ResponseSettings()

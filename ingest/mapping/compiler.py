@@ -19,6 +19,7 @@ import orjson
 from ingest.mapping import casts, convert, parts
 from ingest.mapping.assembling import Assembler, Unsupported
 from ingest.mapping.casts import scalar
+from ingest.mapping.companions import RELATED
 from ingest.mapping.conditions_code import ConditionCode
 from ingest.mapping.emitting import (
     CLEAN,
@@ -251,7 +252,7 @@ class Unit:
         safe = all(orjson.dumps(v) == f'"{v}"'.encode() for v in values)
         slow, out = w.bind(target, "T"), w.name("t")
         w.line(f"{out} = {operand.code}")
-        if target.many and self.facts.encoded and safe and target.path != "tags":
+        if target.many and self.facts.encoded and safe and target.path not in _STILL_LISTS:
             with w.block(f"if {out}.__class__ is str:"):
                 w.line(f"{out} = f'[\"{{{out}}}\"]'")
             w.line(f"elif {out} is not None: {out} = casted_json({slow}, {out})")
@@ -584,7 +585,11 @@ class Unit:
         first = known[0]
         if first is not None and all(one == first for one in known):
             return first
-        if self.facts.encoded and all(one is None or is_ready(one) for one in known):
+        if (
+            self.facts.encoded
+            and path not in _STILL_LISTS
+            and all(one is None or is_ready(one) for one in known)
+        ):
             known = [one if one is None or one.name else ready(one) for one in known]
         elif any(one is not None and one.form == READY for one in known):
             raise Unsupported(f"{path} is in two forms")
@@ -903,6 +908,10 @@ def compile_condition(program: Program, format: str, condition: Condition) -> Ca
     exec(compile(source, f"<condition of {program.id}>", "exec"), unit.w.names)  # noqa: S102
     made: Callable[..., bool] = unit.w.names["holds"]
     return made
+
+
+#: Lists that more is added to at the end, so that they are no JSON before.
+_STILL_LISTS = frozenset({"tags", *RELATED})
 
 
 def is_ready(known: Known) -> bool:
