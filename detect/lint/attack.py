@@ -11,7 +11,7 @@ from detect.lint.model import Check, Remark
 from tocsin.alert_document import TACTICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from detect.lint.model import Subject, World
 
@@ -22,10 +22,31 @@ _OTHER = re.compile(r"(?:[gscm]\d{4}|ds\d{4}|ta\d{4}|t0\d{3}(?:\.\d{3})?)", re.A
 _PREFIX = "attack."
 
 
-def techniques(tags: Iterator[str] | tuple[str, ...] | list[str]) -> list[str]:
+def techniques(tags: Iterable[str]) -> list[str]:
     """The techniques among the tags, as ATT&CK writes them: T1059.001."""
     found = (tag.lower().removeprefix(_PREFIX) for tag in tags if tag.lower().startswith(_PREFIX))
     return [name.upper() for name in found if _TECHNIQUE.fullmatch(name)]
+
+
+def tactics(tags: Iterable[str]) -> list[str]:
+    """The tactics among the tags, in ATT&CK's order."""
+    given = {tag.lower() for tag in tags}
+    return [name for name in TACTICS if f"{_PREFIX}{name}" in given]
+
+
+def placed(tagged: Iterable[Sequence[str]]) -> dict[str, frozenset[str]]:
+    """The tactics of each technique, read from the tags of many rules.
+
+    A rule is tagged with all tactics of all of its techniques, so a technique's own tactics are
+    those that every rule with it (or with a sub-technique of the same) has.
+    """
+    found: dict[str, frozenset[str]] = {}
+    for tags in tagged:
+        own = frozenset(tactics(tags))
+        for name in techniques(tags):
+            for key in {name, name.partition(".")[0]} if own else ():
+                found[key] = found.get(key, own) & own
+    return found
 
 
 def _tags(subject: Subject) -> Iterator[tuple[int, str]]:

@@ -110,7 +110,7 @@ CLASSES: dict[str, tuple[type, tuple[_Form, ...]]] = {
     "k": (KeywordItem, (_NAME, _NAME, _PARTS, _TEXTS, _PLAIN)),
     "null": (Null, ()),
     "exists": (Exists, (_PLAIN,)),
-    "ref": (FieldReference, (_NAME, _PLAIN, _PLAIN)),
+    "ref": (FieldReference, (_NAME, _PLAIN, _PLAIN, _PLAIN)),
     "t": (Text, (_OPERATOR, _PLAIN, _PLAIN)),
     "w": (Wildcard, (_PARTS, _PLAIN, _PLAIN)),
     "run": (Run, (_PLAIN, _LITERALS)),
@@ -118,7 +118,7 @@ CLASSES: dict[str, tuple[type, tuple[_Form, ...]]] = {
     "n": (Number, (_PLAIN,)),
     "cidr": (Cidr, (_NETWORK,)),
     "cmp": (Compare, (_NAME, _PLAIN)),
-    "time": (TimePart, (_NAME, _PLAIN)),
+    "time": (TimePart, (_NAME, _PLAIN, _NAME)),
     "or": (AnyOf, (_PARTS,)),
 }
 _TAGS = {made: (tag, forms) for tag, (made, forms) in CLASSES.items()}

@@ -6,7 +6,7 @@ wildcards, numbers, expressions …), which become patterns here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from sigma.conditions import (
     ConditionAND,
@@ -18,8 +18,17 @@ from sigma.conditions import (
     SigmaCondition,
 )
 from sigma.modifiers import (
+    SigmaBase64Modifier,
+    SigmaBase64OffsetModifier,
+    SigmaCaseSensitiveModifier,
     SigmaEndswithModifier,
+    SigmaExpandModifier,
+    SigmaModifier,
     SigmaStartswithModifier,
+    SigmaUTF16BEModifier,
+    SigmaUTF16Modifier,
+    SigmaWideModifier,
+    SigmaWindowsDashModifier,
     reverse_modifier_mapping,
 )
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections
@@ -71,9 +80,12 @@ from detect.sigma.patterns import (
 from detect.sigma.values import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sigma.types import SigmaStringPartType, SigmaType
+
+    #: The modifiers of an item.
+    _Modifiers = Collection[type[SigmaModifier[Any, Any]]]
 
 
 _FLAGS = {
@@ -88,6 +100,17 @@ _OPERATORS = {
     CompareOperators.GTE: "gte",
 }
 _MULTI = SpecialChars.WILDCARD_MULTI
+_ENCODING = frozenset(
+    {
+        SigmaBase64Modifier,
+        SigmaBase64OffsetModifier,
+        SigmaUTF16BEModifier,
+        SigmaUTF16Modifier,
+        SigmaWideModifier,
+        SigmaWindowsDashModifier,
+    }
+)
+_ANCHORING = frozenset({SigmaStartswithModifier, SigmaEndswithModifier})
 
 
 class Unsupported(ValueError):
@@ -155,51 +178,54 @@ class Compiler:
 
     def _item(self, name: str, item: SigmaDetectionItem) -> Node:
         every = item.value_linking is ConditionAND
+        applied = set(item.modifiers)
+        self._refuse_encoded_placeholders(item, applied)
         modifiers = "|".join(reverse_modifier_mapping[m.__name__] for m in item.modifiers)
+        given = [each for value in item.value for each in self._expanded(value)]
+        values = [_modified(each, applied) for each in given]
         node: Node
         if item.field is None:
-            anchored = {SigmaStartswithModifier, SigmaEndswithModifier} & set(item.modifiers)
-            patterns = tuple(self._keyword(value, bool(anchored)) for value in item.value)
+            patterns = tuple(self._keyword(value, applied) for value in values)
             if not patterns:
                 raise ValueError(f"'{name}' is an empty list of keywords")
             node = KeywordItem(name, modifiers, patterns, tuple(map(needed, patterns)), every)
         else:
             # pySigma reads an empty list as null (SigmaDetectionItem.postprocess).
-            values = tuple(self._expectation(value) for value in item.value) or (Null(),)
-            node = FieldItem(name, item.field, modifiers, values, every)
+            expected = tuple(self._expectation(value, applied) for value in values)
+            node = FieldItem(name, item.field, modifiers, expected or (Null(),), every)
         return Not(node) if item.negated else node
 
-    def _expectation(self, value: SigmaType) -> Expectation:
+    def _expectation(self, value: SigmaType, applied: _Modifiers) -> Expectation:
         match value:
             case SigmaNull():
                 return Null()
             case SigmaExists(exists=expected):
                 return Exists(expected)
             case SigmaFieldReference():
-                return FieldReference(value.field, value.starts_with, value.ends_with)
+                cased = SigmaCaseSensitiveModifier in applied
+                return FieldReference(value.field, value.starts_with, value.ends_with, cased)
             case _:
-                return self._pattern(value)
+                return self._pattern(value, applied)
 
-    def _keyword(self, value: SigmaType, anchored: bool) -> Pattern:
+    def _keyword(self, value: SigmaType, applied: _Modifiers) -> Pattern:
         match value:
-            case SigmaString() if not anchored:
-                strings = self._expanded(value)
-                return _alternatives([string_pattern(text, inside=True) for text in strings])
+            case SigmaString() if _ANCHORING.isdisjoint(applied):
+                return string_pattern(value, inside=True)
             case SigmaNumber() | SigmaBool():
                 return Text("contains", fold(str(value)))
             case SigmaExpansion(values=values):
-                return AnyOf(tuple(self._keyword(inner, anchored) for inner in values))
+                return AnyOf(tuple(self._keyword(inner, applied) for inner in values))
             case SigmaNull() | SigmaExists() | SigmaFieldReference():
                 raise ValueError(
                     f"a keyword cannot be {type(value).__name__.removeprefix('Sigma')}"
                 )
             case _:
-                return self._pattern(value)
+                return self._pattern(value, applied)
 
-    def _pattern(self, value: SigmaType) -> Pattern:
+    def _pattern(self, value: SigmaType, applied: _Modifiers) -> Pattern:
         match value:
             case SigmaString():
-                return _alternatives([string_pattern(s) for s in self._expanded(value)])
+                return string_pattern(value)
             case SigmaTimestampPart():
                 return TimePart(value.timestamp_part.name.lower(), int(value.number))
             case SigmaNumber(number=number):
@@ -207,13 +233,16 @@ class Compiler:
             case SigmaBool(boolean=boolean):
                 return Text("", "true" if boolean else "false")
             case SigmaRegularExpression():
-                return _alternatives([_regex(r) for r in self._expanded_regex(value)])
+                return _regex(value, applied)
             case SigmaCIDRExpression():
                 return Cidr(value.network)
+            case SigmaCompareExpression(op=op, number=SigmaTimestampPart() as part):
+                unit = part.timestamp_part.name.lower()
+                return TimePart(unit, part.number, _OPERATORS[op])
             case SigmaCompareExpression(op=op, number=number) if op in _OPERATORS:
                 return Compare(_OPERATORS[op], number.number)
             case SigmaExpansion(values=values):
-                return AnyOf(tuple(self._pattern(inner) for inner in values))
+                return AnyOf(tuple(self._pattern(inner, applied) for inner in values))
             case _:
                 raise Unsupported(f"values of type {type(value).__name__}")
 
@@ -222,15 +251,20 @@ class Compiler:
             raise Unsupported(f"no list is configured for the placeholder %{placeholder.name}%")
         yield from self._placeholders[placeholder.name]
 
-    def _expanded(self, value: SigmaString) -> list[SigmaString]:
-        return value.replace_placeholders(self._replacements)
+    def _expanded(self, value: SigmaType) -> list[SigmaType]:
+        """The values that a value with placeholders stands for; they are values of their own."""
+        match value:
+            case SigmaString() | SigmaRegularExpression() if value.contains_placeholder():
+                return [*value.replace_placeholders(self._replacements)]
+            case _:
+                return [value]
 
-    def _expanded_regex(self, value: SigmaRegularExpression) -> list[SigmaRegularExpression]:
-        return (
-            value.replace_placeholders(self._replacements)
-            if value.contains_placeholder()
-            else [value]
-        )
+    def _refuse_encoded_placeholders(self, item: SigmaDetectionItem, applied: _Modifiers) -> None:
+        """What is encoded is so before a list could take the placeholder's place."""
+        encoding = [m for m in applied if m in _ENCODING]
+        if encoding and SigmaExpandModifier in applied:
+            name = reverse_modifier_mapping[encoding[0].__name__]
+            raise Unsupported(f"the modifier {name} on a placeholder")
 
 
 def _joined(conjunction: bool, parts: tuple[Node, ...]) -> Node:
@@ -239,13 +273,33 @@ def _joined(conjunction: bool, parts: tuple[Node, ...]) -> Node:
     return And(parts) if conjunction else Or(parts)
 
 
-def _alternatives(patterns: list[Pattern]) -> Pattern:
-    return patterns[0] if len(patterns) == 1 else AnyOf(tuple(patterns))
+def _modified(value: SigmaType, applied: _Modifiers) -> SigmaType:
+    """The value as cased as its item is: what windash makes of a cased text is none any more."""
+    match value:
+        case SigmaExpansion(values=values):
+            return SigmaExpansion([_modified(each, applied) for each in values])
+        case SigmaString() if SigmaCaseSensitiveModifier in applied:
+            return value if isinstance(value, SigmaCasedString) else _cased(value)
+        case _:
+            return value
 
 
-def _regex(value: SigmaRegularExpression) -> Regex:
+def _cased(value: SigmaString) -> SigmaCasedString:
+    made = SigmaCasedString("")
+    made.s = value.s
+    return made
+
+
+def _regex(value: SigmaRegularExpression, applied: _Modifiers) -> Regex:
+    """The expression; with startswith or endswith pySigma only puts `.*` at its other end, which
+    says nothing where it is found anywhere."""
     flags = "".join(sorted(_FLAGS[flag] for flag in value.flags))
-    source = (f"(?{flags})" if flags else "") + str(value.regexp)
+    source = str(value.regexp)
+    if not _ANCHORING.isdisjoint(applied):
+        begins = r"\A" if SigmaStartswithModifier in applied else ""
+        ends = r"\z" if SigmaEndswithModifier in applied else ""
+        source = f"{begins}(?:{source}){ends}"
+    source = (f"(?{flags})" if flags else "") + source
     try:
         compile_regex(source)
     except ValueError as error:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from detect.sigma.event import Field, Reader
+    from detect.sigma.values import Value
 
 
 class Hit(NamedTuple):
@@ -126,6 +127,7 @@ class FieldReference:
     other: str
     starts: bool = False
     ends: bool = False
+    cased: bool = False
 
     def __str__(self) -> str:
         return self.other
@@ -187,7 +189,7 @@ def _satisfying(expectation: Expectation, field: Field, reader: Reader) -> str |
         case FieldReference():
             others = reader.field(expectation.other).values
             for value in field.values:
-                if any(_refers(expectation, value.folded, other.folded) for other in others):
+                if any(_refers(expectation, value, other) for other in others):
                     return value.text
             return None
         case pattern:
@@ -197,7 +199,9 @@ def _satisfying(expectation: Expectation, field: Field, reader: Reader) -> str |
             return None
 
 
-def _refers(reference: FieldReference, text: str, other: str) -> bool:
+def _refers(reference: FieldReference, value: Value, referred: Value) -> bool:
+    text = value.text if reference.cased else value.folded
+    other = referred.text if reference.cased else referred.folded
     match reference.starts, reference.ends:
         case True, True:
             return other in text

@@ -107,13 +107,35 @@ def draft(document: Document, errors: list[RuleError]) -> Draft | None:
     return Draft(document, kind, parsed, identity(parsed, digest), digest)
 
 
+#: Modifiers that pySigma does not know, by those that mean the same.
+_SAME = {"utf16le": "wide"}
+
+
+def _known(part: Any) -> Any:
+    """A definition of selections with modifiers that pySigma knows."""
+    if isinstance(part, list):
+        return [_known(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    return {_known_name(name): _known(value) for name, value in part.items()}
+
+
+def _known_name(name: Any) -> Any:
+    if not isinstance(name, str) or _SAME.keys().isdisjoint(name.split("|")):
+        return name
+    return "|".join(_SAME.get(each, each) for each in name.split("|"))
+
+
 def _parse(content: dict[str, Any], kind: Kind) -> Parsed:
     match kind:
         case "correlation":
             return _correlation(content)
         case "filter":
+            content = {**content, "filter": _known(content["filter"])}
             return SigmaFilter.from_dict(content, collect_errors=True, policy=SafePolicy)
         case _:
+            if "detection" in content:
+                content = {**content, "detection": _known(content["detection"])}
             rule = SigmaRule.from_dict(content, collect_errors=True, policy=SafePolicy)
     if rule.errors and all(
         isinstance(error, sigma_errors.SigmaRegularExpressionError) for error in rule.errors
@@ -194,9 +216,11 @@ def _detection_errors(document: Document) -> list[RuleError]:
         for path, part in _parts(definition):
             try:
                 if isinstance(part, tuple):
-                    SigmaDetectionItem.from_mapping(part[0], part[1], policy=SafePolicy)
+                    SigmaDetectionItem.from_mapping(
+                        _known_name(part[0]), part[1], policy=SafePolicy
+                    )
                 else:
-                    SigmaDetection.from_definition(part, policy=SafePolicy)
+                    SigmaDetection.from_definition(_known(part), policy=SafePolicy)
             except MALFORMED as error:
                 place = document.place("detection", name, *path)
                 found.append(RuleError(_text(error), place))

@@ -36,6 +36,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "lte": operator.le,
     "gt": operator.gt,
     "gte": operator.ge,
+    "eq": operator.eq,
 }
 
 
@@ -248,20 +249,22 @@ def time_of(value: Value) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class TimePart:
-    """A part of the time in the field, in UTC; weeks are ISO 8601's."""
+    """A part of the time in the field, in UTC, compared; weeks are ISO 8601's."""
 
     unit: str
-    number: int
+    number: int | float
+    operator: str = "eq"
 
     def accepts(self, value: Value) -> bool:
         moment = time_of(value)
         if moment is None:
             return False
         part = moment.isocalendar().week if self.unit == "week" else getattr(moment, self.unit)
-        return bool(part == self.number)
+        return _COMPARE[self.operator](part, self.number)
 
     def __str__(self) -> str:
-        return f"{self.unit} {self.number}"
+        operator = "" if self.operator == "eq" else f"{self.operator} "
+        return f"{self.unit} {operator}{self.number}"
 
 
 def needed(pattern: Pattern) -> str:
