@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from detect.sigma import RuleSet, load_rules
+from ingest.mapping.library import Library
+from ingest.mapping.library import builtin as builtin_mappings
+from ingest.mapping.loading import load_programs
 from playbooks.guard_lists import GuardLists, own_addresses
 from playbooks.loading import PlaybookSet, load_playbooks
 from responders.catalog import (
@@ -36,6 +39,7 @@ T = TypeVar("T")
 class Content:
     """What the stages are made of, loaded and valid."""
 
+    mappings: Library
     rules: RuleSet
     playbooks: PlaybookSet
     connectors: Mapping[str, Connector]
@@ -53,6 +57,7 @@ def load_content(settings: Settings, cache: Path | None = None) -> Content:
     mistakes: list[TocsinError] = []
     named = located(configured(settings), settings.directory)
     wanted = settings.response.bindings
+    mappings = _attempt(mistakes, mapping_library, settings)
     rules = _attempt(mistakes, rule_set, settings, cache)
     connectors = _attempt(mistakes, build_connectors, named)
     if connectors is None:
@@ -68,9 +73,9 @@ def load_content(settings: Settings, cache: Path | None = None) -> Content:
         guards = _attempt(mistakes, guard_lists, settings, connectors or {})
     playbooks = _attempt(mistakes, playbook_set, settings, served, guards)
     if not (mistakes or rules is None or connectors is None or bindings is None) and (
-        guards is not None and playbooks is not None
+        mappings is not None and guards is not None and playbooks is not None
     ):
-        return Content(rules, playbooks, connectors, bindings, served, guards)
+        return Content(mappings, rules, playbooks, connectors, bindings, served, guards)
     raise ConfigError("nothing was started:\n" + "\n".join(str(m) for m in mistakes))
 
 
@@ -88,6 +93,17 @@ def _attempt(
 def _brings_lists(connectors: Mapping[str, ConnectorSettings]) -> bool:
     """Whether guard lists come from a connector: without it their names are not known."""
     return any(settings.type == "inventory" for settings in connectors.values())
+
+
+def mapping_library(settings: Settings) -> Library:
+    """The mappings of logs; raises ContentErrors, or ConfigError for an id that does not exist."""
+    wanted = settings.mappings
+    if not wanted.paths and not wanted.disable:
+        return builtin_mappings()
+    programs = load_programs(wanted.paths)
+    if unknown := set(wanted.disable) - programs.keys():
+        raise ConfigError(f"mappings.disable: there is no mapping {', '.join(sorted(unknown))}")
+    return Library(p for id, p in programs.items() if id not in wanted.disable)
 
 
 def rule_set(settings: Settings, cache: Path | None = None) -> RuleSet:

@@ -224,7 +224,7 @@ class Pipeline:
     def _pure_stages(self, wanted: set[str]) -> Iterator[Stage]:
         content = self.content
         if "normalize" in wanted:
-            yield NormalizeStage(door=self.knowledge.door)
+            yield NormalizeStage(content.mappings, self.knowledge.door)
         if "match" in wanted:
             self._matching.append(MatchStage(content.rules))
             yield self._matching[-1]

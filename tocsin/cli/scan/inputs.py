@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 #: Records of one chunk, and their bytes together: what one process works on at a time.
 CHUNK_RECORDS = 2_000
 CHUNK_BYTES = 8_000_000
+#: Problems whose text is kept.
+KEPT_PROBLEMS = 50
 
 _EVTX_MAGIC = b"ElfFile\0"
+_EVTX_HEADER, _EVTX_CHUNK = 4_096, 65_536
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -42,40 +45,76 @@ class Chunk(NamedTuple):
 
 
 @dataclass(slots=True)
+class Problems:
+    """What could not be read: how many records, which files; the first texts."""
+
+    records: int = 0
+    files: int = 0
+    texts: list[str] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """Records and files together."""
+        return self.records + self.files
+
+    def record(self, text: str) -> None:
+        """A record could not be read."""
+        self.records += 1
+        self._keep(text)
+
+    def file(self, text: str) -> None:
+        """A file could not be read, or not to its end."""
+        self.files += 1
+        self._keep(text)
+
+    def _keep(self, text: str) -> None:
+        if len(self.texts) < KEPT_PROBLEMS:
+            self.texts.append(text)
+
+
+@dataclass(slots=True)
 class Progress:
     """How much there is and how much was read: bytes of files as they lie on disk."""
 
     total: int = 0
     read: int = 0
-    problems: list[str] = field(default_factory=list)
+    problems: Problems = field(default_factory=Problems)
 
 
 def files(paths: Sequence[Path]) -> list[Path]:
-    """The files of these paths, directories walked, in a stable order."""
-    found: list[Path] = []
+    """The files of these paths, directories walked, each once, sorted."""
+    found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
-            found += sorted(child for child in path.rglob("*") if child.is_file())
+            found |= dict.fromkeys(child for child in path.rglob("*") if child.is_file())
         else:
-            found.append(path)
-    return found
+            found[path] = None
+    return sorted(found, key=str)
 
 
 def chunks(
     paths: Sequence[Path], progress: Progress, input_field: str | None = None
 ) -> Iterator[Chunk]:
     """The records of all files; what cannot be read is noted in `progress.problems`."""
-    progress.total = sum(path.stat().st_size for path in paths)
-    for path in paths:
+    sizes = {path: _size(path) for path in paths}
+    progress.total = sum(sizes.values())
+    for path, size in sizes.items():
         before = progress.read
         try:
             with path.open("rb") as stream:
                 for chunk in _of_file(path, stream, input_field, progress):
-                    progress.read = before + min(stream.tell(), path.stat().st_size)
+                    progress.read = before + min(stream.tell(), size)
                     yield chunk
         except (OSError, EOFError, zlib.error, ScanError) as error:
-            progress.problems.append(f"{path}: {error}")
-        progress.read = before + path.stat().st_size
+            progress.problems.file(f"{path}: {error}")
+        progress.read = before + size
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # opening it says why
 
 
 def _of_file(
@@ -94,15 +133,21 @@ def _gathered(path: Path, records: Iterator[bytes | str], progress: Progress) ->
     """Chunks of records; a text instead of bytes says why a record is passed over."""
     held: list[tuple[int, bytes]] = []
     size = 0
-    for number, record in enumerate(records):
-        if isinstance(record, str):
-            progress.problems.append(f"{path}:{number + 1}: {record}")
-            continue
-        held.append((number, record))
-        size += len(record)
-        if len(held) >= CHUNK_RECORDS or size >= CHUNK_BYTES:
+    try:
+        for number, record in enumerate(records):
+            if isinstance(record, str):
+                progress.problems.record(f"{path}:{number + 1}: {record}")
+                continue
+            held.append((number, record))
+            size += len(record)
+            if len(held) >= CHUNK_RECORDS or size >= CHUNK_BYTES:
+                yield Chunk(str(path), tuple(held))
+                held, size = [], 0
+    except (OSError, EOFError, zlib.error, ScanError):
+        # A file that is cut off or damaged further on: what came before counts.
+        if held:
             yield Chunk(str(path), tuple(held))
-            held, size = [], 0
+        raise
     if held:
         yield Chunk(str(path), tuple(held))
 
@@ -133,7 +178,7 @@ def _picker(input_field: str | None) -> Callable[[bytes], bytes | str]:
     return pick
 
 
-def _windows_events(path: Path) -> Iterator[bytes]:
+def _windows_events(path: Path) -> Iterator[bytes | str]:
     try:
         from evtx import PyEvtxParser
     except ImportError:
@@ -141,8 +186,18 @@ def _windows_events(path: Path) -> Iterator[bytes]:
             "Windows event logs are read by the package evtx: pip install 'tocsin[evtx]'"
         ) from None
     try:
-        records: Any = PyEvtxParser(str(path)).records_json()
-        for record in records:
-            yield record["data"].encode()
+        records: Any = iter(PyEvtxParser(str(path)).records_json())
     except RuntimeError as error:  # what the parser raises for a file that is none
         raise ScanError(f"no Windows event log, or a damaged one: {error}") from None
+    while True:
+        try:
+            record = next(records)
+        except StopIteration:
+            break
+        except RuntimeError as error:
+            yield f"a damaged event: {error}"
+            continue
+        data = record["data"].encode()
+        yield data if len(data) <= MAX_RECORD else f"over {MAX_RECORD} bytes, passed over"
+    if (_size(path) - _EVTX_HEADER) % _EVTX_CHUNK:
+        raise ScanError("cut off: its last chunk is not whole, and was not read")

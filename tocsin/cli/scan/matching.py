@@ -7,6 +7,7 @@ memory. A chunk goes out, its hits come back, in order.
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -14,14 +15,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from detect.sigma.batch import BatchMatcher, EventText
+from detect.match import MatchStage
 from ingest.normalize import Delivery, Normalizer
+from tocsin.contracts import Topics
 from tocsin.errors import BadInput
+from tocsin.log.base import Record
+from tocsin.route import ROUTE, route_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
 
+    from detect.sigma.batch import Matched
     from detect.sigma.ruleset import Match, RuleSet
     from tocsin.cli.scan.inputs import Chunk
 
@@ -32,7 +37,11 @@ MAX_SHOWN = 512
 
 
 class Hit(NamedTuple):
-    """A record that a rule matches, and why; ready to be written."""
+    """A record that a rule matches, and why; ready to be written.
+
+    A correlation's record is the one that completed it. `alerts` is False for a rule that only
+    feeds correlations, or is told not to alert.
+    """
 
     file: str
     record: int
@@ -44,6 +53,16 @@ class Hit(NamedTuple):
     host: str
     user: str
     reasons: tuple[str, ...]
+    source: str = ""
+    alerts: bool = True
+
+
+class Grouped(NamedTuple):
+    """A finding on its way to be correlated: when, under which key, as the stages write it."""
+
+    at: int
+    key: bytes
+    value: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +73,21 @@ class Scanned:
     records: int
     events: int
     problems: tuple[str, ...]
+    grouped: tuple[Grouped, ...] = ()
 
 
 class Scan:
     """Scans chunks with one rule set; `now` (ms) completes times without a year."""
 
     def __init__(self, ruleset: RuleSet, now: int) -> None:
-        self._matcher = BatchMatcher(ruleset)
+        self._ruleset = ruleset
+        self._stage = MatchStage(ruleset)
         self._normalizer = Normalizer()
         self._now = now
 
     def chunk(self, chunk: Chunk) -> Scanned:
         """The hits of a chunk."""
-        texts: list[EventText] = []
-        numbers: list[int] = []
+        records: list[Record] = []
         problems: list[str] = []
         for number, data in chunk.records:
             if not data.strip():
@@ -81,17 +101,37 @@ class Scan:
                 problems.append(f"{chunk.file}:{number + 1}: {error.reason_code}: {error}")
                 continue
             for document, _ in made:
-                texts.append(EventText(orjson.dumps(document), event=document))
-                numbers.append(number)
-        found = self._matcher.match(texts)
-        hits = {
-            (numbers[at], match.rule.rule.id): _hit(chunk.file, numbers[at], event, match)
-            for at in sorted(found)
-            for event, matches in (found[at],)
-            for match in matches
+                headers = ((ROUTE, route_of(document)),)
+                records.append(Record(chunk.file, 0, number, b"", orjson.dumps(document), headers))
+        found = self._stage.matched(records)
+        hits: dict[tuple[int, str], Hit] = {}
+        for at in sorted(found):
+            number = records[at].offset
+            for match in found[at].matches:
+                hits[number, match.rule.rule.id] = _hit(chunk.file, number, found[at].event, match)
+        return Scanned(
+            tuple(hits[key] for key in sorted(hits)),
+            len(chunk.records),
+            len(records),
+            tuple(problems),
+            tuple(self._grouped(records, found)),
+        )
+
+    def _grouped(self, records: list[Record], found: dict[int, Matched]) -> Iterator[Grouped]:
+        """The findings that correlations wait for."""
+        if not self._ruleset.correlations:
+            return
+        referred = {
+            at: matched._replace(matches=matches)
+            for at, matched in found.items()
+            if (matches := [m for m in matched.matches if self._refers(m)])
         }
-        ordered = tuple(hits[key] for key in sorted(hits))
-        return Scanned(ordered, len(chunk.records), len(texts), tuple(problems))
+        for output in self._stage.made(records, referred).outputs:
+            if output.topic == Topics.CORRELATE:
+                yield Grouped(output.timestamp, output.key or b"", output.value)
+
+    def _refers(self, match: Match) -> bool:
+        return bool(self._ruleset.referring(match.rule.rule.id))
 
 
 def _hit(file: str, number: int, event: Any, match: Match) -> Hit:
@@ -104,16 +144,18 @@ def _hit(file: str, number: int, event: Any, match: Match) -> Hit:
         rule.level,
         tuple(rule.tags),
         str(event.get("@timestamp", "")),
-        _text(event, "host"),
-        _text(event, "user"),
+        _text(event, "host", "name"),
+        _text(event, "user", "name"),
         tuple(f"{hit.path or hit.field}: {hit.value[:MAX_SHOWN]}" for hit in match.hits),
+        _text(event, "source", "ip"),
+        match.rule.alerts,
     )
 
 
-def _text(event: Any, root: str) -> str:
+def _text(event: Any, root: str, leaf: str) -> str:
     body = event.get(root)
-    name = body.get("name") if isinstance(body, dict) else None
-    return name if isinstance(name, str) else ""
+    value = body.get(leaf) if isinstance(body, dict) else None
+    return value[:MAX_SHOWN] if isinstance(value, str) else ""
 
 
 def scan(chunks: Iterable[Chunk], ruleset: RuleSet, now: int, jobs: int) -> Iterator[Scanned]:
@@ -138,9 +180,15 @@ def _work(chunk: Chunk) -> Scanned:
     return _scan.chunk(chunk)
 
 
+def _ignore_interrupts() -> None:
+    """Ctrl-C is the parent's to handle; it ends its processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _in_processes(chunks: Iterable[Chunk], jobs: int) -> Iterator[Scanned]:
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupts)
+    try:
         waiting: deque[Future[Scanned]] = deque()
         for chunk in chunks:
             waiting.append(pool.submit(_work, chunk))
@@ -148,3 +196,5 @@ def _in_processes(chunks: Iterable[Chunk], jobs: int) -> Iterator[Scanned]:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
