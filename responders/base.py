@@ -61,7 +61,8 @@ class Action:
     """One verb of a connector.
 
     `target` names the input that is the entity acted on. `reversible` says that `undo` exists:
-    only such actions may be held by a lease.
+    only such actions may be held by a lease. `residual` says in plain words what an attacker can
+    still do after it succeeded, and for how long; every action that contains or destroys says it.
     """
 
     verb: str
@@ -73,16 +74,21 @@ class Action:
     reversible: bool = False
     native_ttl: bool = False
     summary: str = ""
+    residual: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a connector is called and which verbs it serves."""
+    """What a connector is called, which verbs it serves and which secrets it needs.
+
+    `secrets` are the names of the configuration's fields that hold references to secrets.
+    """
 
     name: str
     summary: str
     actions: tuple[Action, ...]
     max_concurrency: int = 4
+    secrets: tuple[str, ...] = ()
 
     def action(self, verb: str) -> Action | None:
         """The action of that verb, None if the connector has none."""
