@@ -16,7 +16,6 @@ import random
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -124,7 +123,7 @@ async def _fill(log: Log, lines: int) -> None:
             )
             for n in range(first, first + BATCH)
         ]
-        await log.append([replace(one, partition=n % PARTITIONS) for n, one in enumerate(lot)])
+        await log.append([one._replace(partition=n % PARTITIONS) for n, one in enumerate(lot)])
 
 
 async def _end(process: Process) -> None:

@@ -11,7 +11,6 @@ import asyncio
 import json
 import statistics
 import time
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -79,7 +78,7 @@ def _records(topic: str) -> list[Outgoing]:
         raw_record(b"x" * RECORD_BYTES, source="bench", received=NOW + n // 10, key=b"key-%d" % n)
         for n in range(BATCH)
     ]
-    return [replace(line, topic=topic) for line in lines]
+    return [line._replace(topic=topic) for line in lines]
 
 
 async def _append(log: SqliteLog) -> int:

@@ -90,7 +90,7 @@ def test_every_decision_of_the_documentation_has_a_vector() -> None:
     ids = {case["id"] for case in CASES}
     without = []
     for title in ("Values", "Modifiers", "Keywords", "Conditions", "Correlations"):
-        section = re.split(rf"^## {title}$", text, flags=re.M)[1].split("\n## ")[0]
+        section = re.split(rf"^## {title}$", text, flags=re.MULTILINE)[1].split("\n## ")[0]
         for line in section.splitlines():
             row = line.startswith("| ") and not line.startswith(("| question", "|---"))
             if row or line.startswith("- "):

@@ -74,7 +74,8 @@ def test_vectors(vector: dict[str, Any], tmp_path: Path) -> None:
 WORDS = st.sampled_from(
     ["a", "k",
      "\u212a", "s", "\u017f", "i", "\u0130", "\u0131", "\u00e9", "\u00c9", "\u03c3",
-     "\u03c2", "\\", '"', "/", "\n", "{", "}", "5", "0", ".", "e", "+", "-", " ", "*", "?", "\u202e",
+     "\u03c2", "\\", '"', "/", "\n", "{", "}", "5", "0", ".", "e", "+", "-", " ", "*", "?",
+     "\u202e",
      "cmd.exe", "\\net", "true", "1e16", "10.0.0.1", "\u00df", "\u1e9e"]
 )  # fmt: skip
 TEXTS = st.lists(WORDS, max_size=5).map("".join)

@@ -47,7 +47,7 @@ class Source:
     """Where events come from, and what was wrong on the way: `problems` counts and keeps some."""
 
     records: int = 0
-    problems: list[str] = field(default_factory=list)
+    problems: inputs.Problems = field(default_factory=inputs.Problems)
 
 
 def input_options(command: Callable[P, T]) -> Callable[P, T]:
@@ -97,10 +97,10 @@ def batches(
 
 def say_problems(source: Source) -> None:
     """What could not be read, on standard error; not all of it, where it is much."""
-    for problem in source.problems[:SHOWN_PROBLEMS]:
+    for problem in source.problems.texts[:SHOWN_PROBLEMS]:
         click.echo(f"tocsin: {printable(problem)}", err=True)
-    if (more := len(source.problems) - SHOWN_PROBLEMS) > 0:
-        click.echo(f"tocsin: {more} more records could not be read", err=True)
+    if (more := source.problems.count - SHOWN_PROBLEMS) > 0:
+        click.echo(f"tocsin: {more} more like these", err=True)
 
 
 def is_ecs(document: object) -> bool:
@@ -140,13 +140,12 @@ def of_files(
 ) -> Iterator[list[Record]]:
     """The events of files as the log has them, batch by batch; problems go to `source`."""
     reader = Reader(now)
-    progress = inputs.Progress()
+    progress = inputs.Progress(problems=source.problems)
     offset = 0
     for chunk in inputs.chunks(inputs.files(paths), progress, input_field):
         records = list(_of_chunk(chunk, reader, source, offset))
         offset += len(records)
         yield records
-    source.problems += progress.problems
 
 
 def _of_chunk(chunk: Chunk, reader: Reader, source: Source, offset: int) -> Iterator[Record]:
@@ -157,7 +156,7 @@ def _of_chunk(chunk: Chunk, reader: Reader, source: Source, offset: int) -> Iter
         try:
             made = reader.events(data, chunk.file, number)
         except BadInput as error:
-            source.problems.append(f"{chunk.file}:{number + 1}: {error.reason_code}: {error}")
+            source.problems.record(f"{chunk.file}:{number + 1}: {error.reason_code}: {error}")
             continue
         for document in made:
             headers = ((ROUTE, route_of(document)),)
