@@ -18,7 +18,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 
 from tocsin.errors import Fenced, LogError, LogUnavailable
 from tocsin.log.base import Record, TopicPartition
-from tocsin.log.kafka_client import CLOSE_PATIENCE
+from tocsin.log.kafka_client import CLOSE_PATIENCE, stop_consumer
 from tocsin.log.kafka_group import HANDOVER_PATIENCE, SILENCE, to_records
 from tocsin.log.kafka_producer import Change, check_sizes
 from tocsin.log.kafka_state import StateStore
@@ -42,6 +42,8 @@ MAX_PENDING = 4_000
 RECOVERY_PATIENCE = 20.0
 #: Longest that stopping an app may take, seconds.
 STOP_PATIENCE = 15.0
+#: Longest that its consumer may take to leave the group, seconds.
+LEAVE_PATIENCE = 3 * CLOSE_PATIENCE
 #: The table; its changelog is `<group>-state-changelog`.
 TABLE = "state"
 
@@ -59,10 +61,18 @@ class _Thread(AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"
         return consumer
 
+    async def leave(self) -> None:
+        """Leave the group for good, in bounded time, whatever Faust itself is waiting for."""
+        if self._consumer is not None:
+            await stop_consumer(self._consumer)
+
 
 class _Consumer(Consumer):
     def _new_consumer_thread(self) -> _Thread:
-        return _Thread(self, loop=self.loop, beacon=self.beacon)
+        thread = _Thread(self, loop=self.loop, beacon=self.beacon)
+        app: Any = self.app
+        app.reading = thread
+        return thread
 
 
 class _Transport(Transport):
@@ -73,6 +83,21 @@ class FaustApp(faust.App):
     """Faust, which asks before it recovers the table whether the partitions were taken over."""
 
     take_over: Callable[[set[TP]], Awaitable[None]]
+    #: The thread that is the group's member, once there is one.
+    reading: _Thread | None = None
+
+    async def leave(self) -> None:
+        """Leave the group, so that whoever comes next is not kept waiting by an app that hangs."""
+        if self.reading is None or self.reading.thread_loop.is_closed():
+            return
+        left = asyncio.wrap_future(
+            asyncio.run_coroutine_threadsafe(self.reading.leave(), self.reading.thread_loop)
+        )
+        done, _ = await asyncio.wait({left}, timeout=LEAVE_PATIENCE)
+        if not done:
+            logger.warning("%s: Faust's consumer did not answer; it is abandoned", self.conf.id)
+        elif not left.cancelled() and (error := left.exception()) is not None:
+            logger.warning("%s: leaving the group: %r", self.conf.id, error)
 
     async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         if not self.should_stop:
@@ -148,6 +173,9 @@ class FaustSubscription:
         """Leave the group; uncompleted records go to the next member."""
         self._break(Fenced(f"{self._group}: the subscription is closed"))
         self._drop()
+        # Stopping an app can take for ever without a broker. One that were given up while it is a
+        # member would join again when the broker is back, hold partitions, fence its successor.
+        await self._app.leave()
         stopping = asyncio.create_task(self._app.stop())
         done, _ = await asyncio.wait({stopping}, timeout=STOP_PATIENCE)
         if not done:
@@ -210,6 +238,8 @@ class FaustSubscription:
 
     async def _take_over(self, assigned: set[TP]) -> None:
         """Partitions are assigned and not recovered yet: fence whoever had them, mark the end."""
+        if self._broken is not None:
+            return  # closed or about to be: nobody is to be fenced any more
         name = self._log.connection.outer(self._topic)
         mine = sorted(at.partition for at in assigned if at.topic == name)
         self._settled = not mine
@@ -269,10 +299,20 @@ class FaustSubscription:
             self._break(
                 LogUnavailable(
                     f"{self._group}: Faust has not taken over its partitions of {self._topic} for "
-                    f"{now - since:.0f} s; it starts again"
+                    f"{now - since:.0f} s ({self._progress()}); it starts again"
                 )
             )
             self._check()
+
+    def _progress(self) -> str:
+        """Which partitions were assigned, and how far their changelogs were read."""
+        tables: Any = self._app.tables
+        recovery = tables.recovery
+        read = [
+            f"{at.partition}: {recovery.active_offsets.get(at)} of {end}"
+            for at, end in sorted(recovery.active_highwaters.items())
+        ]
+        return f"changelog read to {', '.join(read)}" if read else "none is assigned"
 
     def _recovered_offsets(self) -> int:
         """How far the changelogs have been read, all partitions together."""

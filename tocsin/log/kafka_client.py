@@ -185,7 +185,18 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
         # aiokafka offers no way to give up but to break its connections.
         await consumer._client.close()
         stopping.cancel()
-        await asyncio.wait({stopping}, timeout=CLOSE_PATIENCE)
+        # What still runs behind would connect again when the broker is back, and be a member that
+        # a rebalance waits for.
+        coordinator = consumer._coordinator
+        behind = [
+            task
+            for name in ("_coordination_task", "_heartbeat_task", "_commit_refresh_task")
+            if (task := getattr(coordinator, name, None)) is not None
+        ]
+        for task in behind:
+            task.cancel()
+        await asyncio.wait({stopping, *behind}, timeout=CLOSE_PATIENCE)
+        await consumer._client.close()
     with suppress(kafka_errors.KafkaError, asyncio.CancelledError):
         if stopping.done():
             stopping.result()
