@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from responders import geoip, inventory, nftables, report, webhook
+from responders import geoip, inventory, isolation, nftables, report, webhook
 from responders.geoip import Geoip, GeoipConfig
 from responders.inventory import Inventory, InventoryConfig
+from responders.isolation import Isolation, IsolationConfig
 from responders.nftables import Nftables, NftablesConfig
 from responders.report import ReportConfig, Reports
 from responders.webhook import Webhook, WebhookConfig
@@ -47,6 +48,7 @@ class Kind(Generic[C]):
 KINDS: Mapping[str, Kind[Any]] = {
     "geoip": Kind(GeoipConfig, Geoip, geoip.MANIFEST.actions),
     "inventory": Kind(InventoryConfig, Inventory, inventory.MANIFEST.actions),
+    "isolation": Kind(IsolationConfig, Isolation, isolation.MANIFEST.actions),
     "nftables": Kind(NftablesConfig, Nftables, nftables.MANIFEST.actions),
     "report": Kind(ReportConfig, Reports, report.MANIFEST.actions),
     "webhook": Kind(WebhookConfig, Webhook, webhook.ACTIONS),

@@ -9,23 +9,18 @@ fails the whole transaction.
 
 from __future__ import annotations
 
-import asyncio
 import re
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from responders.base import (
-    Action,
-    ActionClass,
-    Call,
-    EntityKind,
-    Idempotence,
-    Inputs,
-    Manifest,
-)
+from responders import process, ssh
+from responders.base import Call, Manifest
+from responders.ssh import SshTarget
+from responders.verbs import BLOCK_IP
 from tocsin.errors import ConnectorError
 
 if TYPE_CHECKING:
@@ -33,9 +28,6 @@ if TYPE_CHECKING:
 
 #: Before conntrack's users and the usual filter chains (priority 0), after defragmentation.
 PRIORITY = -150
-
-#: Longest answer of nft that is read, bytes; one element's is a few hundred.
-MAX_ANSWER = 1024 * 1024
 
 #: Longest timeout a set element can have, seconds (nft keeps milliseconds in 32 bits' worth of
 #: days; a month is far beyond any lease).
@@ -49,36 +41,32 @@ _TIMES = re.compile(r"timeout (?P<timeout>\w+)(?: expires (?P<expires>\w+))?")
 _GONE = ("No such file or directory", "element does not exist")
 
 
-class NftablesConfig(BaseModel):
-    """`command` runs nft, without a shell; in another namespace: ip netns exec NAME nft."""
+class NftPlace(BaseModel):
+    """`command` runs nft, without a shell; in another namespace: ip netns exec NAME nft.
+
+    With `ssh` it runs on that machine; responders/agents/nft_gate.py is what the key may do there.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     command: Annotated[tuple[str, ...], Field(min_length=1)] = ("nft",)
+    ssh: SshTarget | None = None
+
+
+class NftablesConfig(NftPlace):
+    """A packet filter and the name of our table in it."""
+
     table: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")] = "tocsin"
-
-
-class BlockIp(Inputs):
-    """Block all traffic from and through to one address; ranges are refused."""
-
-    ip: str
-    comment: Annotated[str, Field(max_length=200)] = ""
 
 
 MANIFEST = Manifest(
     name="nftables",
-    summary="Blocks addresses with nftables on this machine",
+    summary="Blocks addresses with nftables on this machine or another",
     actions=(
-        Action(
-            verb="firewall.block_ip",
-            action_class=ActionClass.CONTAIN,
-            idempotence=Idempotence.NATURAL,
-            inputs=BlockIp,
-            target="ip",
-            entity=EntityKind.ADDRESS,
-            reversible=True,
+        replace(
+            BLOCK_IP,
             native_ttl=True,
-            summary="Drop every packet from the address",
+            residual="Open connections end at once. Other machines are still open to the address.",
         ),
     ),
     max_concurrency=1,
@@ -119,7 +107,7 @@ class Nftables:
         try:
             await self._transaction([_delete(self._element(address, None))])
         except ConnectorError as error:
-            if not _is_gone(error):
+            if not is_gone(error):
                 raise
         if await self._element_now(address) is not None:
             raise ConnectorError("internal", f"{address} is still in the set", after_send=True)
@@ -187,8 +175,7 @@ class Nftables:
         name, _, _ = _SETS[address.version]
         element: Any = str(address)
         if ttl is not None:
-            seconds = min(max(-(-ttl // 1000), 1), MAX_TIMEOUT)
-            element = {"elem": {"val": str(address), "timeout": seconds}}
+            element = {"elem": {"val": str(address), "timeout": seconds(ttl)}}
         return {"element": self._set(name) | {"elem": [element]}}
 
     async def _element_now(self, address: Address) -> dict[str, Any] | None:
@@ -201,7 +188,7 @@ class Nftables:
         try:
             said = await self._nft(words, b"")
         except ConnectorError as error:
-            if _is_gone(error):
+            if is_gone(error):
                 return None
             raise
         found = _TIMES.search(said.decode("utf-8", "replace"))
@@ -219,30 +206,20 @@ class Nftables:
         return list(orjson.loads(out)["nftables"]) if out.strip() else []
 
     async def _nft(self, words: tuple[str, ...], data: bytes) -> bytes:
-        pipe = asyncio.subprocess.PIPE
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *self._config.command, *words, stdin=pipe, stdout=pipe, stderr=pipe
-            )
-        except OSError as error:
-            raise ConnectorError(
-                "unavailable",
-                f"{self._config.command[0]} cannot be started ({error.strerror}): install "
-                "nftables, and run with CAP_NET_ADMIN",
-            ) from None
-        try:
-            out, err = await process.communicate(data)
-        except BaseException:
-            # A time-out or a shutdown: no nft may stay behind and act later.
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-            raise
-        if process.returncode != 0:
-            raise _refusal(err.decode("utf-8", "replace"))
-        if len(out) > MAX_ANSWER:
-            raise ConnectorError("oversized", f"nft answered {len(out)} bytes", after_send=True)
-        return out
+        return await nft(self._config, words, data)
+
+
+async def nft(where: NftPlace, words: tuple[str, ...], data: bytes) -> bytes:
+    """Run nft there; what it wrote. Raises ConnectorError with its first words if it refuses."""
+    argv = (*where.command, *words)
+    if where.ssh is None:
+        advice = "install nftables, and run with CAP_NET_ADMIN"
+        ended = await process.run(argv, data, advice=advice)
+    else:
+        ended = await ssh.run(where.ssh, argv, data)
+    if ended.status != 0:
+        raise _refusal(ended.err)
+    return ended.out
 
 
 def _exact(target: str) -> Address:
@@ -253,7 +230,13 @@ def _exact(target: str) -> Address:
         raise ConnectorError("invalid", reason) from None
 
 
-def _is_gone(error: ConnectorError) -> bool:
+def seconds(ttl: int) -> int:
+    """The timeout of an element that ends after `ttl` ms."""
+    return min(max(-(-ttl // 1000), 1), MAX_TIMEOUT)
+
+
+def is_gone(error: ConnectorError) -> bool:
+    """Whether nft refused because there is nothing of that name."""
     return any(words in str(error) for words in _GONE)
 
 

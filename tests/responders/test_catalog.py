@@ -86,6 +86,7 @@ def test_every_manifest_is_sound() -> None:
     made = build_connectors(
         settings(
             fw={"type": "nftables"},
+            iso={"type": "isolation", "hosts": {"a": {}}, "keep": ["192.0.2.1"]},
             hook={**HOOK, "containment": "https://fw.example.com/"},
             geo={"type": "geoip", "databases": ["x"]},
             inv={"type": "inventory", "path": "x"},
