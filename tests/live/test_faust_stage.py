@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.contracts.log.kafka_harness import shared_broker
 from tests.live.counting import THRESHOLD, CountingStage, settings
@@ -120,5 +121,42 @@ async def test_a_recovery_that_never_ends_ends_the_subscription(
         await subscription.close()
         subscription = await log.subscribe("stuck", "in", stateful=True)
         assert [record.value for record in await first(subscription)] == [b"id"]
+    finally:
+        await log.close()
+
+
+async def members(bootstrap: str, group: str) -> int:
+    """How many members Kafka counts in a group."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        [response] = await admin.describe_consumer_groups([group])
+    finally:
+        await admin.close()
+    [described] = response.to_object()["groups"]
+    return len(described["members"])
+
+
+async def test_an_app_given_up_without_a_broker_does_not_come_back(tmp_path: Path) -> None:
+    """It would hold partitions that nobody works on, and fence whoever has the others."""
+    broker, partitions = shared_broker(), 4
+    log_settings = settings(broker.bootstrap, f"{uuid4().hex[:8]}.")
+    log = FaustLog(log_settings, client_id="test", data_dir=tmp_path, patience=3.0)
+    await log.start()
+    try:
+        await log.create([Topic("in", partitions)])
+        await log.append([Outgoing("in", b"id", key=b"k")])
+        subscription = await log.subscribe("given-up", "in", stateful=True)
+        assert [record.value for record in await first(subscription)] == [b"id"]
+        broker.pause()
+        try:
+            await subscription.close()
+        finally:
+            broker.resume()
+        subscription = await log.subscribe("given-up", "in", stateful=True)
+        async with asyncio.timeout(PATIENCE):
+            while len(subscription.assignment) < partitions:
+                await subscription.poll(10, 0.5)
+        assert await members(broker.bootstrap, log.connection.outer("given-up")) == 1
     finally:
         await log.close()
