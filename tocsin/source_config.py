@@ -38,7 +38,39 @@ class Source(Section):
     formats: tuple[FormatName, ...] = ()
 
 
-class FileSource(Source):
+class Multiline(Section):
+    """Lines that are one event: each that `start` does not match, or (without it) each that is
+    indented, continues the line before.
+
+    `start` is a regular expression for the beginning of a line, behind a syslog header. An event
+    goes out when the next begins, after `timeout` without another line, or at `max_lines` or
+    `max_bytes`.
+    """
+
+    start: Annotated[str, Field(max_length=1_000)] = ""
+    max_lines: Annotated[int, Field(ge=2, le=2_000)] = 500
+    max_bytes: Annotated[int, Field(ge=1024, le=LARGEST_LINE)] = 256 * 1024
+    timeout: Annotated[Duration, Field(ge=10, le=60_000)] = 2_000
+
+
+class LineSource(Source):
+    """A source of lines, some of which may be one event together.
+
+    `join_audit` joins the records of one Linux audit event; unless it is said, those of
+    `audit/audit.log` and of sources whose `formats` name `auditd` are joined.
+    """
+
+    multiline: Multiline | None = None
+    join_audit: bool | None = None
+
+    @model_validator(mode="after")
+    def _one_way_of_joining(self) -> Self:
+        if self.multiline is not None and self.join_audit:
+            raise ValueError("lines are joined one way: `multiline` or `join_audit`, not both")
+        return self
+
+
+class FileSource(LineSource):
     """Files to read from the start and follow; `path` may be a pattern (`*`, `**`).
 
     `source` defaults to the file's path.
@@ -66,7 +98,7 @@ def _an_address(host: str) -> str:
     return host
 
 
-class Listener(Source):
+class Listener(LineSource):
     """A source that others connect to.
 
     `max_waiting` bounds the bytes that were taken and are not in the log yet: beyond it a TCP
@@ -109,6 +141,8 @@ class SyslogSource(Listener):
     def _no_tls_on_udp(self) -> Self:
         if self.transport == "udp" and self.tls is not None:
             raise ValueError("there is no TLS over UDP; use `transport: tcp`")
+        if self.transport == "udp" and self.multiline is not None:
+            raise ValueError("a datagram is one message: `multiline` is for `transport: tcp`")
         return self
 
 

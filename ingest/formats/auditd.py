@@ -1,10 +1,8 @@
-"""Linux audit records, and joining the records that are one event.
+"""Linux audit records, one or several that are one event.
 
 The kernel reports one event (one system call, one login) as several records that share an audit
 id, `msg=audit(seconds.millis:serial)`: SYSCALL, then EXECVE, CWD, PATH …, PROCTITLE. `frame` reads
-one record or the lines of several; `step` is the buffer that collects them, a pure function of its
-state. An event is told apart by source, `node=` and audit id, so that two hosts on one source do
-not mix; it is complete at a record that ends one or stands alone, or after a time-out.
+one record or the lines of several, which sources join (`auditd_joining`).
 
 Sources: the record types of linux/audit.h and auditd(8); field names of the audit field dictionary.
 """
@@ -12,23 +10,10 @@ Sources: the record types of linux/audit.h and auditd(8); field names of the aud
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ingest.formats import kv
 from ingest.formats.cef import UNPARSED, add
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-#: How long an event waits for its next record, milliseconds (ausearch waits two seconds).
-TIMEOUT = 2_000
-
-#: Most events that wait at a time in one buffer; beyond it the oldest goes out as it is.
-MAX_OPEN = 4_096
-
-#: Most records of one event; with them it goes out as it is.
-MAX_RECORDS = 256
 
 #: Records that end an event of several.
 LAST = frozenset({"EOE", "PROCTITLE"})
@@ -53,9 +38,6 @@ PARTS = frozenset(
     }
 )
 
-#: Records that mostly come alone: they wait only if their event is open already.
-_OPTIONAL = frozenset({"SECCOMP", "ANOM_ABEND", "ANOM_PROMISCUOUS"})
-
 _RECORD = re.compile(
     r"\s?(?:audispd: |audit: )?(?:\[ *\d+\.\d+\] )?(?:node=(?P<node>\S{1,255}) )?"
     r"type=(?P<type>[\w\[\]]{1,64}) (?:msg=)?"
@@ -65,9 +47,6 @@ _RECORD = re.compile(
 _INNER = re.compile(r"(?:\A|\s)msg='([^']*)'", re.DOTALL)
 _ARGUMENT = re.compile(r'(?:\A|\s)a(\d{1,4})(?:\[(\d{1,4})\])?=("[^"]*"|\S*)', re.ASCII)
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){2,}", re.ASCII)
-_AUDIT_ID = re.compile(r"audit\((\d{1,12}(?:\.\d{1,9})?:\d{1,20})\)", re.ASCII)
-_NODE = re.compile(r"node=(\S{1,255}) ", re.ASCII)
-_TYPE = re.compile(r"type=([\w\[\]]{1,64})", re.ASCII)
 
 #: Fields that the kernel writes as hexadecimal digits where they are no plain text.
 _ENCODED = frozenset(
@@ -78,7 +57,7 @@ _ENCODED = frozenset(
 )
 
 #: Kernel messages give the number of a type (linux/audit.h); those of security modules.
-_NUMBERS = {
+NUMBERS = {
     **{"1100": "USER_AUTH", "1101": "USER_ACCT", "1103": "CRED_ACQ", "1104": "CRED_DISP"},
     **{"1105": "USER_START", "1106": "USER_END", "1112": "USER_LOGIN", "1123": "USER_CMD"},
     **{"1300": "SYSCALL", "1302": "PATH", "1305": "CONFIG_CHANGE", "1307": "CWD"},
@@ -129,7 +108,7 @@ def frame(text: str) -> dict[str, Any] | None:
 
 def _kind(text: str) -> str:
     number = text.removeprefix("UNKNOWN[").removesuffix("]")
-    return _NUMBERS.get(number, text)
+    return NUMBERS.get(number, text)
 
 
 def _place(
@@ -216,90 +195,3 @@ def sockaddr(digits: str) -> dict[str, Any] | None:
         path = data[2:].lstrip(b"\0").partition(b"\0")[0]
         return {"family": "unix", "path": path.decode("utf-8", "replace")}
     return {"family": "netlink"} if family == 16 else None
-
-
-#: (source, node, audit id)
-Key = tuple[str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """An event whose records are still coming in; `since` is when the last one came, ms."""
-
-    since: int
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """The events that wait, oldest first."""
-
-    waiting: Mapping[Key, Waiting] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """The lines of one event, as `frame` reads them when they are joined by line breaks."""
-
-    source: str
-    lines: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        """The lines as one text."""
-        return "\n".join(self.lines)
-
-
-def step(state: State, line: str, now: int, source: str = "") -> tuple[State, tuple[Joined, ...]]:
-    """Take one line of `source` at `now` (ms): the new state and the events that are complete.
-
-    A line that is no audit record goes out at once and alone. Every line that goes in comes out
-    in exactly one event, at the latest by `expire` or `flush`.
-    """
-    key, kind = _identity(line, source)
-    if key is None:
-        return state, (Joined(source, (line,)),)
-    known = state.waiting.get(key)
-    if known is None and (kind not in PARTS or kind in LAST or kind in _OPTIONAL):
-        return state, (Joined(source, (line,)),)
-    lines = (*(known.lines if known is not None else ()), line)
-    waiting = {name: entry for name, entry in state.waiting.items() if name != key}
-    if kind in LAST or len(lines) >= MAX_RECORDS:
-        return State(waiting), (Joined(source, lines),)
-    waiting[key] = Waiting(now, lines)
-    if len(waiting) <= MAX_OPEN:
-        return State(waiting), ()
-    oldest = next(iter(waiting))
-    evicted = waiting.pop(oldest)
-    return State(waiting), (Joined(oldest[0], evicted.lines),)
-
-
-def expire(
-    state: State, now: int, timeout: int = TIMEOUT, sources: frozenset[str] | None = None
-) -> tuple[State, tuple[Joined, ...]]:
-    """The events that waited `timeout` ms or longer for a record, of `sources` or of all."""
-    due = {
-        key
-        for key, entry in state.waiting.items()
-        if now - entry.since >= timeout and (sources is None or key[0] in sources)
-    }
-    if not due:
-        return state, ()
-    kept = {key: entry for key, entry in state.waiting.items() if key not in due}
-    gone = tuple(Joined(key[0], entry.lines) for key, entry in state.waiting.items() if key in due)
-    return State(kept), gone
-
-
-def flush(state: State) -> tuple[State, tuple[Joined, ...]]:
-    """Everything that waits, complete or not."""
-    return State(), tuple(Joined(key[0], entry.lines) for key, entry in state.waiting.items())
-
-
-def _identity(line: str, source: str) -> tuple[Key | None, str]:
-    """Which event a line belongs to, and its type; None for a line that is no audit record."""
-    match = _AUDIT_ID.search(line, 0, 1_024)
-    kind = _TYPE.search(line, 0, 1_024)
-    if match is None or kind is None:
-        return None, ""
-    node = _NODE.search(line, 0, match.start())
-    return (source, node[1] if node is not None else "", match[1]), _kind(kind[1])

@@ -7,6 +7,9 @@ is durable before its first line is.
 
 Windows' EVTX files are read event by event (`evtx`).
 
+Lines that wait for others of the same event (`gathering`) stand in the position by where they
+begin: what starts again reads them again, and the event's identity is that of its first line.
+
 A file that is renamed, compressed or copied away is recognised by its content (`positions`); one
 that is truncated or replaced begins anew. While a copy exists beside its not yet truncated
 original (logrotate's copytruncate) it cannot be told from a second file, and is read as one.
@@ -16,10 +19,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ingest.sources.account import SourceAccount
 from ingest.sources.evtx import EvtxTail
+from ingest.sources.gathering import Gathered, Gathering, joiner_of
 from ingest.sources.positions import FilePosition, forgotten, load_positions
 from ingest.sources.records import Labels, raw
 from ingest.sources.tail import MAX_LINE, Piece, Tail
@@ -35,7 +40,7 @@ if TYPE_CHECKING:
 
     from tocsin.clock import Clock
     from tocsin.config import FileSource as FileSourceSettings
-    from tocsin.log.base import Log
+    from tocsin.log.base import Headers, Log
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +80,8 @@ class FileSource:
     def __init__(
         self, settings: FileSourceSettings, log: Log, clock: Clock, *, interval: float = INTERVAL
     ) -> None:
+        """Raises ConfigError."""
+        joiner_of(settings)  # a mistake is told now, not when the first file comes
         self.account = SourceAccount()
         #: Whether everything that is there was read.
         self.idle = False
@@ -91,6 +98,8 @@ class FileSource:
         #: The files being read, by identity, and when each last grew, ms.
         self._tails: dict[str, Tail | EvtxTail] = {}
         self._grew: dict[str, int] = {}
+        #: What becomes of the lines of those that have lines.
+        self._gatherings: dict[str, Gathering] = {}
         self._complaints: dict[Path, str] = {}
 
     @property
@@ -128,7 +137,7 @@ class FileSource:
                 try:
                     lines = await self.poll()
                     self.account.down = ""
-                    self.idle = lines == 0
+                    self.idle = lines == 0 and not any(map(_waits, self._gatherings.values()))
                     if lines == 0 and not self._settings.follow:
                         return
                 except LogUnavailable as error:
@@ -182,14 +191,38 @@ class FileSource:
             self._positions[position.identity] = position
             if (gone := self._tails.get(position.identity)) is not None:
                 gone.close()
-            kind = EvtxTail if is_evtx else Tail
-            self._tails[position.identity] = kind(path, position, file_id)
+            if is_evtx:
+                self._tails[position.identity] = EvtxTail(path, position, file_id)
+            elif not await self._begin(Tail(path, position, file_id), now):
+                continue
             self._grew[position.identity] = now
         while not self._stop.is_set() and await self._round():
             pass
         if self._clock.now() - self._saved_at >= SAVE_EVERY:
             await self._save()
         return self.account.received - before
+
+    async def _begin(self, tail: Tail, now: int) -> bool:
+        """Read a file from where its position is; the lines that waited there wait again."""
+        position = tail.position
+        gathering = Gathering(
+            joiner_of(self._settings, position.path), position.directives.encode("latin-1")
+        )
+        try:
+            waiting = await asyncio.to_thread(tail.lines_at, position.waiting)
+        except OSError as error:
+            tail.close()
+            self._complain(tail.path, error.strerror or str(error))
+            return False
+        told = Gathered()
+        for offset, line in waiting:
+            gathering.take(told, offset, line, now)
+        self.account.received += len(waiting)
+        self._tails[position.identity] = tail
+        self._gatherings[position.identity] = gathering
+        # Nothing of it was complete then; if it is now, the settings have changed.
+        await self._deliver(tail, gathering, told, now)
+        return True
 
     async def _round(self) -> bool:
         """Some pieces of each file; True if there was any."""
@@ -198,20 +231,74 @@ class FileSource:
             for _ in range(TURN):
                 now = self._clock.now()
                 piece = await asyncio.to_thread(self._take, identity, tail, now)
-                if piece is None or self._stop.is_set():
+                if self._stop.is_set():
+                    break
+                if piece is None:
+                    await self._settle(identity, tail, now)
                     break
                 moved = True
-                if outgoing := list(self._outgoing(tail, piece, now)):
-                    await self._log.append(outgoing)
-                tail.advance(piece, now)
-                self._positions[identity] = tail.position
-                self._unsaved.add(identity)
-                self._count(piece, len(outgoing))
+                await self._append(identity, tail, piece, now)
             if len(self._tails) > MAX_OPEN:
                 tail.release()
         if not moved:
             self._drop_ended()
         return moved
+
+    async def _append(self, identity: str, tail: Tail | EvtxTail, piece: Piece, now: int) -> None:
+        """Make what a piece holds durable, and go on behind it."""
+        gathering = self._gatherings.get(identity)
+        if piece.part is not None or gathering is None or _is_plain(gathering, piece):
+            outgoing = list(self._outgoing(tail, piece, now))
+            if outgoing:
+                await self._log.append(outgoing)
+            tail.advance(piece, now)
+            self._count(piece, len(outgoing))
+        else:
+            # Another one, so that nothing has happened if the log cannot be written.
+            trial, gathered = gathering.copy(), Gathered()
+            for offset, line in piece.lines:
+                trial.take(gathered, offset, line, now)
+            if outgoing := list(self._joined(tail, gathered, now)):
+                await self._log.append(outgoing)
+            tail.advance(piece, now)
+            self._gatherings[identity] = trial
+            _keep(tail, trial)
+            self._count(piece, gathered.lines, gathered)
+        self._positions[identity] = tail.position
+        self._unsaved.add(identity)
+
+    async def _settle(self, identity: str, tail: Tail | EvtxTail, now: int) -> None:
+        """At the end of a file: lines that have waited long enough, or for nothing, go out."""
+        gathering = self._gatherings.get(identity)
+        if gathering is None or not gathering.waiting:
+            return
+        trial = gathering.copy()
+        gone = tail.replaced or not self._settings.follow
+        gone = gone or (self._idle(identity, now) and tail.gone())
+        gathered = trial.flush() if gone else trial.due(now)
+        if gathered.groups:
+            await self._deliver(tail, trial, gathered, now)
+
+    async def _deliver(
+        self, tail: Tail | EvtxTail, gathering: Gathering, gathered: Gathered, now: int
+    ) -> None:
+        """Append what came out of a file's lines without a new one, and its position with it:
+        what time has decided shall not be decided another way by who reads it again."""
+        if not gathered.groups:
+            return
+        before = tail.position
+        _keep(tail, gathering)
+        try:
+            outgoing = self._joined(tail, gathered, now)
+            await self._log.append([*outgoing, tail.position.record()])
+        except BaseException:
+            tail.position = before
+            raise
+        identity = tail.position.identity
+        self._gatherings[identity] = gathering
+        self._positions[identity] = tail.position
+        self._unsaved.discard(identity)
+        self.account.appended += gathered.lines
 
     def _drop_ended(self) -> None:
         """Let go of files that are read to their end and are no more what they were.
@@ -221,8 +308,10 @@ class FileSource:
         now = self._clock.now()
         for identity, tail in list(self._tails.items()):
             ended = tail.replaced or (tail.gone() and self._idle(identity, now))
-            if ended and not tail.pending:
+            gathering = self._gatherings.get(identity)
+            if ended and not tail.pending and not (gathering is not None and gathering.waiting):
                 tail.close()
+                self._gatherings.pop(identity, None)
                 del self._tails[identity]
                 del self._grew[identity]
 
@@ -266,10 +355,14 @@ class FileSource:
             del self._positions[position.identity]
         self._saved_at = now
 
-    def _count(self, piece: Piece, appended: int) -> None:
+    def _count(self, piece: Piece, appended: int, gathered: Gathered | None = None) -> None:
         account = self.account
         account.bytes += len(piece.part or b"") + sum(len(line) for _, line in piece.lines)
-        if piece.part is None:
+        if gathered is not None:
+            account.received += len(piece.lines)
+            account.appended += appended
+            account.filtered.update(gathered.filtered)
+        elif piece.part is None:
             account.received += len(piece.lines)
             account.appended += appended
             account.filtered["blank"] += len(piece.lines) - appended
@@ -279,16 +372,26 @@ class FileSource:
 
     def _outgoing(self, tail: Tail | EvtxTail, piece: Piece, now: int) -> Iterator[Outgoing]:
         """Raw records of the lines that are not blank, or the dead letter of a part."""
-        position = tail.position
-        key = position.path.encode("utf-8", "surrogateescape")
+        key, headers = self._labels(tail.position, now)
         if piece.part is not None:
-            yield self._part(position, piece, key, now)
+            yield self._part(tail.position, piece, key, now)
             return
-        name = position.path.encode("utf-8", "replace").decode()
-        headers = Labels(self._settings, name).headers(now)
         for offset, line in piece.lines:
             if line.strip(BLANK):
                 yield raw(line, key, headers, tail.identity(offset, line).encode(), now)
+
+    def _joined(self, tail: Tail | EvtxTail, gathered: Gathered, now: int) -> Iterator[Outgoing]:
+        """Raw records of messages; each has the identity of its first line."""
+        key, headers = self._labels(tail.position, now)
+        for group in gathered.groups:
+            identity = tail.identity(group.parts[0].at, b"")
+            yield raw(group.text, key, headers, identity.encode(), now)
+
+    def _labels(self, position: FilePosition, now: int) -> tuple[bytes, Headers]:
+        """Key and headers of a file's records."""
+        name = position.path.encode("utf-8", "replace").decode()
+        key = position.path.encode("utf-8", "surrogateescape")
+        return key, Labels(self._settings, name).headers(now)
 
     def _part(self, position: FilePosition, piece: Piece, key: bytes, now: int) -> Outgoing:
         """The dead letter of a part of a line that no record can hold."""
@@ -312,3 +415,21 @@ class FileSource:
             at=now,
         )
         return Outgoing(Topics.DEAD_LETTERS, letter.encode(), key, timestamp=now)
+
+
+def _waits(gathering: Gathering) -> bool:
+    return bool(gathering.waiting)
+
+
+def _is_plain(gathering: Gathering, piece: Piece) -> bool:
+    """Whether each line of a piece is a message: that is so for most, and cheaper."""
+    return gathering.plain and not any(line.startswith(b"#") for _, line in piece.lines)
+
+
+def _keep(tail: Tail | EvtxTail, gathering: Gathering) -> None:
+    """Say in a file's position what its lines wait for."""
+    tail.position = replace(
+        tail.position,
+        waiting=gathering.waiting,
+        directives=gathering.directives.decode("latin-1"),
+    )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ingest.sources.account import SourceAccount
 from ingest.sources.appender import Appender, rest
-from ingest.sources.records import Labels, OriginIds
+from ingest.sources.gathering import Gathered, Gathering, joiner_of
+from ingest.sources.records import Labels, OriginIds, raw, syslog_key, syslog_stream
 from tocsin.errors import ConfigError, LogError
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ LISTEN_AGAIN = 5.0
 
 #: Longest that a TLS handshake may take, seconds.
 HANDSHAKE = 10.0
+
+#: How often it is looked whether lines have waited long enough, by their time-out: so many times
+#: in it, but no more often than this, seconds.
+LOOKS, LOOK_LEAST = 4, 0.02
 
 #: When told to stop: how long a connection may be silent before it is closed, and how long any
 #: sender may go on, seconds.
@@ -57,6 +62,7 @@ class Listening(ABC):
         self._settings = settings
         self._clock = clock
         self._labels = Labels(settings, source)
+        self._gathering = Gathering(joiner_of(settings))
         self._ids = OriginIds(nonce)
         self._appender = Appender(log, max_waiting=settings.max_waiting)
         self._stopping = asyncio.Event()
@@ -118,6 +124,49 @@ class Listening(ABC):
             finally:
                 self._appender.close()
 
+    # Messages that are not simply one line each
+
+    def _is_plain(self, messages: Sequence[bytes]) -> bool:
+        """Whether each of these that is not blank is a message of its own, as it stands."""
+        return self._gathering.plain and not any(_may_direct(message) for message in messages)
+
+    def _gather(self, gathered: Gathered, message: bytes, peer: bytes, now: int) -> None:
+        """Take a message of one sender: `gathered` is told what is whole, and what is none."""
+        stream, head = syslog_stream(message, peer)
+        self._gathering.take(gathered, 0, message, now, stream, head)
+
+    def _gathered(self, gathered: Gathered, now: int) -> list[Outgoing]:
+        """The raw records of whole messages; a stream begins with the address of its sender."""
+        records = []
+        for group in gathered.groups:
+            peer, text = group.stream.partition(b" ")[0], group.text
+            headers = self._labels.headers(now, peer.decode("utf-8", "replace"))
+            records.append(raw(text, syslog_key(text, peer), headers, self._ids.next(), now))
+        return records
+
+    async def _settle(self) -> None:
+        """Until stopped, and then for the last time, let lines go that have waited enough."""
+        if not self._gathering.joins:
+            return
+        pause = max(self._gathering.timeout / 1_000 / LOOKS, LOOK_LEAST)
+        while not self._stopping.is_set():
+            await rest(pause, self._stopping)
+            now = self._clock.now()
+            await self._deliver(self._gathering.due(now), now)
+
+    async def _deliver(self, gathered: Gathered, now: int) -> None:
+        """Append whole messages; they are dropped and counted if we are stopped before."""
+        self.account.filtered.update(gathered.filtered)
+        records = self._gathered(gathered, now)
+        if not records:
+            return
+        size = sum(len(record.value) for record in records)
+        await self._appender.until_room(size)
+        if await self._append(records, size):
+            self.account.appended += gathered.lines
+        else:
+            self.account.dropped["stopped"] += gathered.lines
+
     @property
     @abstractmethod
     def _socket_type(self) -> socket.SocketKind: ...
@@ -148,6 +197,12 @@ class Listening(ABC):
                 return False
             await rest(pause, self._stopping)
             pause = min(pause * 2, RETRY_LAST)
+
+
+def _may_direct(message: bytes) -> bool:
+    """Whether a message may be a directive of a W3C log, behind a syslog header too."""
+    first = message[:1]
+    return first == b"#" or (first == b"<" and b" #" in message[:512])
 
 
 def bind(settings: Listener, kind: socket.SocketKind) -> socket.socket:

@@ -37,6 +37,8 @@ class FilePosition:
 
     `line` is where the line began that is being cut up because it is too long, -1 without one.
     `path` is where the file was first seen (its lines' key) and `seen` when it last grew, ms.
+    Except for the lines that begin at `waiting`: they were read, and wait for others of the same
+    event. `directives` are those in force of a W3C log.
     """
 
     pattern: str
@@ -49,6 +51,8 @@ class FilePosition:
     anchor_length: int
     seen: int
     line: int = -1
+    waiting: tuple[int, ...] = ()
+    directives: str = ""
 
     def record(self) -> Outgoing:
         """The record that makes this position durable."""
@@ -93,7 +97,9 @@ async def _load_partition(
             if record.key is None or not record.key.startswith(prefix):
                 continue
             if record.value:
-                position = FilePosition(**orjson.loads(record.value))
+                stored = orjson.loads(record.value)
+                stored["waiting"] = tuple(stored.get("waiting", ()))
+                position = FilePosition(**stored)
                 found[position.identity] = position
             else:
                 found.pop(record.key[len(prefix) :].decode(), None)

@@ -26,6 +26,13 @@ _HOST = re.compile(
     rb"([A-Za-z0-9][A-Za-z0-9._-]{0,254}) "
 )
 
+#: A whole syslog header with its tag: what stands before the text, and host and tag.
+_HEADER = re.compile(
+    rb"<\d{1,3}>(?:1 \S{1,64} (\S{1,255} \S{1,48} \S{1,128}) \S{1,32} (?:-|\[[^\]]{0,1024}\]) ?"
+    rb"|(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S{8,32}) "
+    rb"(\S{1,255} [^\s:]{1,128}):(?: |\Z))"
+)
+
 #: What a message of nothing else is not worth a record.
 BLANK = b" \t\r\n\0"
 
@@ -100,6 +107,14 @@ def syslog_key(message: bytes, peer: bytes) -> bytes:
     """
     match = _HOST.match(message)
     return match[1] if match is not None else peer
+
+
+def syslog_stream(message: bytes, peer: bytes) -> tuple[bytes, int]:
+    """What a message's neighbours have in common with it (sender, host, program), and how long
+    its header is; 0 for a message without one."""
+    if message[:1] != b"<" or (match := _HEADER.match(message)) is None:
+        return peer, 0
+    return b"%b %b" % (peer, match[1] or match[2]), match.end()
 
 
 def canonical_peer(host: str) -> str:

@@ -14,6 +14,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from ingest.sources.gathering import Gathered
 from ingest.sources.listening import Listening
 from ingest.sources.records import BLANK, canonical_peer, raw, syslog_key
 
@@ -71,6 +72,7 @@ class SyslogDatagram(Listening):
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
             draining = group.create_task(self._drain(listener), name=f"{self.name} draining")
+            group.create_task(self._settle(), name=f"{self.name} joining")
             loop.add_reader(listener, self._receive, listener)
             self.listening.set()
             try:
@@ -83,6 +85,8 @@ class SyslogDatagram(Listening):
                 await asyncio.sleep(0)
             self._ready.set()
             await draining
+        now = self._clock.now()
+        await self._deliver(self._gathering.flush(), now)
 
     def _receive(self, listener: socket.socket) -> bool:
         """Take what has arrived; False if nothing had."""
@@ -128,6 +132,13 @@ class SyslogDatagram(Listening):
         queue = self._queue
         batch = [queue.popleft() for _ in range(min(BATCH, len(queue)))]
         size = sum(len(each.data) for each in batch)
+        if not self._is_plain([each.data for each in batch]):
+            gathered = Gathered()
+            for data, peer, received in batch:
+                self._gather(gathered, data, peer.encode(), received)
+            await self._deliver(gathered, batch[0].received)
+            self._size -= size + OVERHEAD * len(batch)
+            return
         if await self._append([self._record(each) for each in batch], size):
             self.account.appended += len(batch)
         else:

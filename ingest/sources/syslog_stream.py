@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ingest.sources.framing import Framer
+from ingest.sources.gathering import Gathered
 from ingest.sources.listening import BACKLOG, HANDSHAKE, LINGER, LINGER_MAX, Listening
 from ingest.sources.records import BLANK, canonical_peer, dead, raw, syslog_key
 
@@ -105,6 +106,14 @@ class SyslogStream(Listening):
         return socket.SOCK_STREAM
 
     async def _serve(self, listener: socket.socket) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._settle(), name=f"{self.name} joining")
+            await self._connections(listener)
+        now = self._clock.now()
+        await self._deliver(self._gathering.flush(), now)
+
+    async def _connections(self, listener: socket.socket) -> None:
+        """Serve connections until stopped and the last one is over."""
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
 
@@ -185,8 +194,16 @@ class SyslogStream(Listening):
 
     async def _take(self, messages: Sequence[bytes], framer: Framer, peer: str) -> None:
         faults, framer.faults = framer.faults, []
-        records = list(self._records(messages, faults, peer))
         account = self.account
+        if not self._is_plain(messages):
+            now = self._clock.now()
+            gathered, sender = Gathered(), peer.encode()
+            for message in messages:
+                self._gather(gathered, message, sender, now)
+            account.received += len(messages)
+            await self._deliver(gathered, now)
+            messages = ()
+        records = list(self._records(messages, faults, peer))
         account.received += len(messages) + len(faults)
         account.filtered["blank"] += len(messages) + len(faults) - len(records)
         if not records:

@@ -135,6 +135,18 @@ class Tail:
         """The identity of the line that stands at an offset of this file."""
         return digest("line", self.position.identity, offset)
 
+    def lines_at(self, offsets: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Lines before the position, by where they begin, without their newline.
+
+        Raises OSError.
+        """
+        found = []
+        for offset in offsets:
+            longest = min(self._offset - offset, MAX_LINE)
+            line = read_at(self._open(), offset, longest).partition(b"\n")[0]
+            found.append((offset, line))
+        return found
+
     def _open(self) -> Reader:
         if self._handle is None:
             self._handle, self._compressed = open_file(self.path)

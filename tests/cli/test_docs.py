@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 from tocsin.cli.main import COMMANDS
 from tocsin.cli.settings import schema
 from tocsin.config import ConnectorSettings, Settings, load, parse_duration
-from tocsin.source_config import SOURCE_TYPES, Tls
+from tocsin.source_config import SOURCE_TYPES, Multiline, Tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,8 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield path, field.default
             if name == "tls":
                 yield from keys(Tls, f"{path}.")
+            if name == "multiline":
+                yield from keys(Multiline, f"{path}.")
             if name == "connectors":
                 yield from keys(ConnectorSettings, f"{path}.NAME.")
 

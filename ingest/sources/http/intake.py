@@ -127,6 +127,11 @@ class Intake:
         self._count(identities, large, size)
         return identities
 
+    def leave_out(self, reasons: Sequence[str]) -> None:
+        """Count lines that are no messages, by why."""
+        self.account.received += len(reasons)
+        self.account.filtered.update(reasons)
+
     def _count(self, identities: Sequence[str], large: int, size: int) -> None:
         account, blank = self.account, identities.count("")
         account.received += len(identities)

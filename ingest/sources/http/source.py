@@ -81,7 +81,7 @@ class HttpSource(Listening):
         return [
             *Hec(intake).routes(endpoints),
             *Otlp(intake).routes(endpoints),
-            *Lines(intake).routes(endpoints),
+            *Lines(intake, self._http).routes(endpoints),
             *Bulk(intake).routes(endpoints),
             *probes.routes(endpoints, self._http.elasticsearch_version),
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.formats.auditd import LAST, State, expire, flush, frame, step
+from ingest.formats.auditd import frame
 
 ID = "msg=audit(1714557600.123:77)"
 SYSCALL = f'type=SYSCALL {ID}: arch=c000003e syscall=59 success=yes pid=9 comm="cat" exe="/bin/cat"'
@@ -82,71 +82,6 @@ def test_kernel_messages_give_a_number() -> None:
 def test_what_is_no_audit_record() -> None:
     assert frame("type=SYSCALL but no id") is None
     assert frame("") is None
-
-
-def test_records_of_two_hosts_and_two_sources_do_not_mix() -> None:
-    state = State()
-    lines = [("a", f"node=h1 {SYSCALL}"), ("a", f"node=h2 {SYSCALL}"), ("b", f"node=h1 {SYSCALL}")]
-    for source, line in lines:
-        state, done = step(state, line, 0, source)
-        assert done == ()
-    state, done = step(state, f"node=h2 {END}", 1, "a")
-    assert [event.lines for event in done] == [(f"node=h2 {SYSCALL}", f"node=h2 {END}")]
-    state, done = flush(state)
-    assert [(event.source, len(event.lines)) for event in done] == [("a", 1), ("b", 1)]
-    assert state == State()
-
-
-def test_records_of_two_events_may_be_mixed() -> None:
-    other = SYSCALL.replace(":77)", ":78)")
-    state = State()
-    for line in (SYSCALL, other, EXECVE):
-        state, done = step(state, line, 0)
-        assert done == ()
-    state, (event,) = step(state, END, 0)
-    assert event.lines == (SYSCALL, EXECVE, END)
-    assert event.text.count("\n") == 2
-
-
-def test_an_event_does_not_wait_forever() -> None:
-    state, _ = step(State(), SYSCALL, 1_000)
-    state, _ = step(state, EXECVE, 2_000)
-    state, done = expire(state, 3_999)
-    assert done == ()
-    state, (event,) = expire(state, 4_000)
-    assert event.lines == (SYSCALL, EXECVE)
-    assert state == State()
-
-
-def test_records_that_stand_alone_do_not_wait() -> None:
-    for line in (f"type=USER_LOGIN {ID}: pid=9", "a line of text", END):
-        state, (event,) = step(State(), line, 0)
-        assert event.lines == (line,)
-        assert state == State()
-
-
-_LINES = st.builds(
-    "{}type={} msg=audit(17.{}:{}): a=1".format,
-    st.sampled_from(["", "node=x ", "node=y "]),
-    st.sampled_from(["SYSCALL", "PATH", "CWD", "USER_LOGIN", "AVC", *LAST]),
-    st.integers(0, 2),
-    st.integers(0, 2),
-)
-
-
-@given(st.lists(st.tuples(st.one_of(_LINES, st.text(max_size=30)), st.integers(0, 3_000))))
-def test_every_line_comes_out_once(lines: list[tuple[str, int]]) -> None:
-    state, out, now = State(), [], 0
-    for line, later in lines:
-        now += later
-        state, gone = expire(state, now)
-        state, done = step(state, line, now)
-        out += [*gone, *done]
-    state, done = flush(state)
-    out += done
-    assert sorted(line for event in out for line in event.lines) == sorted(
-        line for line, _ in lines
-    )
 
 
 @given(st.text(max_size=100))
