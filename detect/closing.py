@@ -159,9 +159,9 @@ def _kept(own: Slice) -> tuple[Sequence[int], bool]:
     everything = range(len(entries))
     match condition.measure:
         case "events":
-            return everything[: condition.enough], True
+            return _with_last(everything[: condition.enough], everything[-1]), True
         case "values" | "rules":
-            return _firsts(entries)[: condition.enough], True
+            return _with_last(_firsts(entries)[: condition.enough], everything[-1]), True
         case "sum":
             return _best(
                 everything, MAX_NUMBERS, lambda i: (-amount(entries[i][VALUE]), _lot(entries[i]))
@@ -170,6 +170,11 @@ def _kept(own: Slice) -> tuple[Sequence[int], bool]:
             return _best(everything, MAX_NUMBERS, lambda i: _lot(entries[i]))
         case _:
             return _of_terms(entries, condition.forbidden)
+
+
+def _with_last(kept: Sequence[int], last: int) -> Sequence[int]:
+    """The last one too, which is the one that satisfies a whole window."""
+    return kept if kept[-1] == last else [*kept, last]
 
 
 def _firsts(entries: Sequence[Entry]) -> list[int]:

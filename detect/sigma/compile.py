@@ -63,6 +63,7 @@ from detect.sigma.condition import (
     Null,
     Or,
 )
+from detect.sigma.expansion import ExpansionError, expanded
 from detect.sigma.patterns import (
     AnyOf,
     Cidr,
@@ -246,18 +247,12 @@ class Compiler:
             case _:
                 raise Unsupported(f"values of type {type(value).__name__}")
 
-    def _replacements(self, placeholder: Placeholder) -> Iterator[str]:
-        if not self._placeholders.get(placeholder.name):
-            raise Unsupported(f"no list is configured for the placeholder %{placeholder.name}%")
-        yield from self._placeholders[placeholder.name]
-
     def _expanded(self, value: SigmaType) -> list[SigmaType]:
         """The values that a value with placeholders stands for; they are values of their own."""
-        match value:
-            case SigmaString() | SigmaRegularExpression() if value.contains_placeholder():
-                return [*value.replace_placeholders(self._replacements)]
-            case _:
-                return [value]
+        try:
+            return expanded(value, self._placeholders)
+        except ExpansionError as error:
+            raise Unsupported(str(error)) from None
 
     def _refuse_encoded_placeholders(self, item: SigmaDetectionItem, applied: _Modifiers) -> None:
         """What is encoded is so before a list could take the placeholder's place."""

@@ -2,7 +2,8 @@
 
 Rule tests use it, and it is what faster correlators are compared with. `hits` of a correlation
 are the events that completed a window; of a window that is decided as a whole the last one known
-by its end. Such a window is decided once an event is at or behind its end.
+by its end. Such a window is decided once an event is at or behind its end, and what must not happen
+after an event once one is a timespan behind it.
 """
 
 from __future__ import annotations
@@ -100,7 +101,10 @@ def satisfied(condition: Condition, members: Collection[Member], end: int) -> It
     if condition.closing is Closing.WINDOW:
         yield from _windows(condition, members, end)
         return
+    until = end - (condition.timespan if condition.forbidden else 0)
     for last in sorted(members):
+        if last.at > until:
+            break
         window = [m for m in members if last.at - condition.timespan < m.at <= last.at]
         if condition.measure == "terms":
             holds = _terms(condition, last, window, members)

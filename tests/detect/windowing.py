@@ -141,12 +141,12 @@ def _kept(condition: Condition, window: Collection[Event]) -> set[str]:
 
 
 def _first_of_each(condition: Condition, window: Collection[Event]) -> list[Event]:
-    """Evidence of a count: as many events as decide it, of each value the first."""
+    """Evidence of a count: as many events as decide it, of each value the first; and the last."""
     if condition.measure == "events":
-        return sorted(window)[: condition.enough]
+        return sorted({*sorted(window)[: condition.enough], max(window)})
     if condition.measure in ("values", "rules"):
         firsts = {event.value: event for event in sorted(window, reverse=True)}
-        return sorted(firsts.values())[: condition.enough]
+        return sorted({*sorted(firsts.values())[: condition.enough], max(window)})
     return sorted(window)
 
 

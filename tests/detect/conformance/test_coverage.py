@@ -94,10 +94,15 @@ def test_every_decision_of_the_documentation_has_a_vector() -> None:
         for line in section.splitlines():
             row = line.startswith("| ") and not line.startswith(("| question", "|---"))
             if row or line.startswith("- "):
-                named = set(re.findall(r"`([a-z0-9-]+)`", line))
+                named = set(re.findall(r"\[`([a-z0-9-]+)`\]", line))
                 if not named & ids:
                     without.append(line[:70])
     assert without == []
+
+
+def test_every_answer_that_the_specification_does_not_give_is_documented() -> None:
+    named = set(re.findall(r"\[`([a-z0-9-]+)`\]", DOCUMENT.read_text("utf-8")))
+    assert {case["id"] for case in CASES if case.get("open")} - named == set()
 
 
 def test_the_documentation_names_no_case_that_is_not_there() -> None:
