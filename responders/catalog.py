@@ -13,11 +13,26 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from responders import geoip, inventory, isolation, nftables, report, webhook
+from responders import (
+    entra,
+    geoip,
+    github,
+    inventory,
+    isolation,
+    keycloak,
+    nftables,
+    okta,
+    report,
+    webhook,
+)
+from responders.entra import Entra, EntraConfig
 from responders.geoip import Geoip, GeoipConfig
+from responders.github import Github, GithubConfig
 from responders.inventory import Inventory, InventoryConfig
 from responders.isolation import Isolation, IsolationConfig
+from responders.keycloak import Keycloak, KeycloakConfig
 from responders.nftables import Nftables, NftablesConfig
+from responders.okta import Okta, OktaConfig
 from responders.report import ReportConfig, Reports
 from responders.webhook import Webhook, WebhookConfig
 from tocsin.config import ConnectorSettings
@@ -46,10 +61,14 @@ class Kind(Generic[C]):
 
 
 KINDS: Mapping[str, Kind[Any]] = {
+    "entra": Kind(EntraConfig, Entra, entra.MANIFEST.actions),
     "geoip": Kind(GeoipConfig, Geoip, geoip.MANIFEST.actions),
+    "github": Kind(GithubConfig, Github, github.MANIFEST.actions),
     "inventory": Kind(InventoryConfig, Inventory, inventory.MANIFEST.actions),
     "isolation": Kind(IsolationConfig, Isolation, isolation.MANIFEST.actions),
+    "keycloak": Kind(KeycloakConfig, Keycloak, keycloak.MANIFEST.actions),
     "nftables": Kind(NftablesConfig, Nftables, nftables.MANIFEST.actions),
+    "okta": Kind(OktaConfig, Okta, okta.MANIFEST.actions),
     "report": Kind(ReportConfig, Reports, report.MANIFEST.actions),
     "webhook": Kind(WebhookConfig, Webhook, webhook.ACTIONS),
 }

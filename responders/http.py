@@ -35,6 +35,9 @@ MAX_TOLD = 200
 
 _BEFORE_SEND = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
+# GitHub refuses with 403 what is too much.
+_REMAINING = "x-ratelimit-remaining"
+
 # Where products put the reason of a refusal, in the order of asking.
 _REASONS = ("message", "error_description", "errorSummary", "detail", "error", "title")
 
@@ -143,10 +146,11 @@ def _refusal(response: httpx.Response, data: bytes, secrets: Collection[str]) ->
     told = f"{host} answered {status} {response.reason_phrase}".rstrip()
     if status < 400:
         return ConnectorError("redirect", f"{told}; redirects are refused, correct the url")
+    spent = "retry-after" in response.headers or response.headers.get(_REMAINING) == "0"
+    if status == 429 or (status == 403 and spent):
+        return ConnectorError("rate_limited", told, retry_after=_pause(response.headers))
     if status in (401, 403):
         return ConnectorError("denied", f"{told}: are the secret and its rights right?")
-    if status == 429:
-        return ConnectorError("rate_limited", told, retry_after=_pause(response.headers))
     said = hidden(reason(Answer(status, response.headers, data).json()), secrets)[:MAX_TOLD]
     told = f"{told}: {said}" if said else told
     if status < 500:

@@ -68,6 +68,12 @@ class ProductConfig(BaseModel):
 
 Done = dict[str, Any]
 
+#: Key of a proof: what was asked for was so already. Undoing leaves it, as somebody else did it.
+ALREADY = "already"
+
+#: Key of the answer of an undo that left everything as it was.
+AS_WAS = "left_as_was"
+
 
 @dataclass(frozen=True, slots=True)
 class Deed:
@@ -222,6 +228,11 @@ def cidr(target: str) -> str:
     """The address as the narrowest range, for products that keep ranges."""
     address = ip_address(exact(target))
     return f"{address}/{address.max_prefixlen}"
+
+
+def as_was(what: str) -> Done:
+    """The answer of an undo that undoes nothing: it was so before we came."""
+    return {AS_WAS: f"{what} before this was asked for; it is left so"}
 
 
 def dig(value: Any, *path: str | int) -> Any:

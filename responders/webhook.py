@@ -88,6 +88,7 @@ _CONTAIN = Action(
     entity=EntityKind.ADDRESS,
     reversible=True,
     summary="Have a receiver of your own contain an address",
+    residual="What the receiver does not reach stays open; nothing can be asked of it.",
 )
 
 #: Everything a webhook can serve.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from responders.catalog import KINDS, actions, bind, build_connectors, configured
+from responders.product import SecretField
 from responders.webhook import CONTAIN, NOTIFY
 from tocsin.config import ConnectorSettings, EnrichmentSettings, Settings
 from tocsin.errors import ConfigError
@@ -82,22 +85,36 @@ def test_reports_are_always_there_and_data_brings_its_look_up() -> None:
 
 
 def test_every_manifest_is_sound() -> None:
-    """What is contained can be undone; targets are inputs; verbs are named once."""
-    made = build_connectors(
-        settings(
-            fw={"type": "nftables"},
-            iso={"type": "isolation", "hosts": {"a": {}}, "keep": ["192.0.2.1"]},
-            hook={**HOOK, "containment": "https://fw.example.com/"},
-            geo={"type": "geoip", "databases": ["x"]},
-            inv={"type": "inventory", "path": "x"},
-            rep={"type": "report"},
-        )
-    )
-    assert {connector.manifest.name for connector in made.values()} == set(KINDS)
-    for connector in made.values():
-        verbs = [action.verb for action in connector.manifest.actions]
-        assert len(verbs) == len(set(verbs)) > 0
-        for action in connector.manifest.actions:
-            assert action.target in action.inputs.model_fields
-            assert action.reversible == (action.action_class == "contain")
-            assert action.summary
+    """What is contained can be undone; targets are inputs; what remains open is told."""
+    for name, kind in KINDS.items():
+        verbs = [action.verb for action in kind.actions]
+        assert len(verbs) == len(set(verbs)) > 0, name
+        for action in kind.actions:
+            where = f"{name} {action.verb}"
+            assert action.target in action.inputs.model_fields, where
+            assert action.reversible == (action.action_class == "contain"), where
+            assert bool(action.residual) == (action.action_class in ("contain", "destructive")), (
+                where
+            )
+            assert action.summary, where
+
+
+def test_a_verb_means_the_same_wherever_it_is_bound() -> None:
+    seen: dict[str, tuple[object, ...]] = {}
+    for kind in KINDS.values():
+        for action in kind.actions:
+            meaning = (action.inputs, action.target, action.entity, action.action_class)
+            assert seen.setdefault(action.verb, meaning) == meaning, action.verb
+
+
+def test_secrets_are_references_and_the_manifest_names_them() -> None:
+    for name, kind in KINDS.items():
+        fields = kind.config.model_fields
+        secrets = {key for key, field in fields.items() if SecretField() in field.metadata}
+        manifest = getattr(sys.modules[kind.config.__module__], "MANIFEST", None)
+        if manifest is not None:
+            assert manifest.name == name
+            assert set(manifest.secrets) == secrets, name
+        for key in secrets:
+            with pytest.raises(ValidationError, match="must be a reference"):
+                TypeAdapter(fields[key].rebuild_annotation()).validate_python("pa55word")

@@ -1,0 +1,162 @@
+"""What every connector of a web API must survive, on a server that acts before it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from responders.base import ActionClass
+from responders.catalog import KINDS
+from responders.product import ALREADY
+from tests.responders.vendors.cases import CASES, Case
+from tests.responders.vendors.server import Vendor
+from tocsin.errors import ConnectorError
+
+Mount = Callable[[Vendor], str]
+Ended = dict[str, Any] | ConnectorError
+
+
+async def tried(case: Case, vendor: Vendor, url: str, timeout: int = 10_000) -> Ended:
+    """One call by a connector of its own: what it answered or raised."""
+    connector = case.make(url)
+    try:
+        async with asyncio.timeout(30):
+            return await connector.act(case.call(timeout))
+    except ConnectorError as error:
+        return error
+    finally:
+        vendor.released.set()
+        await connector.close()
+
+
+async def struck(
+    mount: Mount, fault: str, timeout: int = 10_000
+) -> list[tuple[Case, Vendor, Ended]]:
+    """Every action while each request that acts suffers the fault."""
+
+    async def one(case: Case) -> tuple[Case, Vendor, Ended]:
+        vendor = case.vendor()
+        vendor.arm(fault, case.on, case.refusal)
+        return case, vendor, await tried(case, vendor, mount(vendor), timeout)
+
+    wanted = [case for case in CASES if fault != "refusal" or case.refusal is not None]
+    if fault == "hang":
+        return list(await asyncio.gather(*map(one, wanted)))
+    return [await one(case) for case in wanted]
+
+
+def told(case: Case, ended: Ended) -> tuple[str, str, bool, int | None]:
+    assert isinstance(ended, ConnectorError), f"{case.name} answered {ended}"
+    assert "canary" not in str(ended), f"{case.name} tells a secret: {ended}"
+    return case.name, ended.kind, ended.after_send, ended.retry_after
+
+
+async def test_success_undo_and_probe(mount: Mount, caplog: pytest.LogCaptureFixture) -> None:
+    """Done once however often, there when asked, gone after the undo, and again."""
+    caplog.set_level(logging.DEBUG)
+    for case in CASES:
+        vendor = case.vendor()
+        connector = case.make(mount(vendor))
+        action = connector.manifest.action(case.verb)
+        assert action is not None, case.name
+        contains = action.action_class is ActionClass.CONTAIN
+        if contains:
+            assert await connector.probe(case.call()) is None, case.name
+        outputs = [await connector.act(case.call())]
+        outputs.append(await connector.act(case.call()))
+        if case.effects is not None:
+            assert vendor.effects == case.effects, case.name
+        if contains:
+            assert await connector.probe(case.call()) is not None, case.name
+            for _ in range(2):
+                outputs.append(await connector.undo(case.call(), outputs[0]))
+                assert await connector.probe(case.call()) is None, case.name
+        assert "canary" not in await connector.check(), case.name
+        written = orjson.dumps(outputs).decode()
+        assert "canary" not in written, case.name
+        for request in vendor.requests:
+            assert "canary" not in f"{request.path} {request.query}", case.name
+        await connector.close()
+    assert "canary" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "after_send", "pause"),
+    [
+        ("401", "denied", False, None),
+        ("403", "denied", False, None),
+        ("429", "rate_limited", False, 7000),
+        ("500", "http_5xx", True, None),
+        ("302", "redirect", False, None),
+        ("oversized", "oversized", True, None),
+        ("drop", "unavailable", True, None),
+    ],
+)
+async def test_faults(
+    mount: Mount, fault: str, kind: str, after_send: bool, pause: int | None
+) -> None:
+    for case, _, ended in await struck(mount, fault):
+        assert told(case, ended) == (case.name, kind, after_send, pause)
+
+
+async def test_a_hang(mount: Mount) -> None:
+    for case, _, ended in await struck(mount, "hang", 250):
+        assert told(case, ended) == (case.name, "timeout", True, None)
+
+
+async def test_not_found(mount: Mount) -> None:
+    """Never mistaken for success of an act; for a question it is an answer."""
+    for case, vendor, ended in await struck(mount, "404"):
+        if isinstance(ended, ConnectorError):
+            assert told(case, ended)[1] in ("http_4xx", "invalid", "internal")
+        else:
+            assert vendor.effects == 0, case.name
+
+
+async def test_success_that_is_a_refusal(mount: Mount) -> None:
+    for case, _, ended in await struck(mount, "refusal"):
+        assert told(case, ended)[1] in ("invalid", "denied", "rate_limited"), case.name
+
+
+async def test_repeating_after_a_drop_acts_once(mount: Mount) -> None:
+    for case in CASES:
+        if case.effects is None:
+            continue
+        vendor = case.vendor()
+        url = mount(vendor)
+        vendor.arm("drop", case.on)
+        assert isinstance(await tried(case, vendor, url), ConnectorError), case.name
+        vendor.arm("")
+        connector = case.make(url)
+        if await _held(case, connector.probe) is None:
+            await connector.act(case.call())
+        await connector.close()
+        assert vendor.effects == case.effects, case.name
+
+
+async def _held(case: Case, probe: Callable[..., Awaitable[Any]]) -> Any:
+    """As the engine does after a crash: an action that is no natural one is asked for first."""
+    connector_action = next(
+        action for kind in KINDS.values() for action in kind.actions if action.verb == case.verb
+    )
+    return await probe(case.call()) if connector_action.idempotence == "probe" else None
+
+
+async def test_what_was_so_before_stays_so_after_the_undo(mount: Mount) -> None:
+    for case in CASES:
+        vendor = case.vendor()
+        connector = case.make(mount(vendor))
+        action = connector.manifest.action(case.verb)
+        assert action is not None
+        if action.action_class is ActionClass.CONTAIN:
+            await connector.act(case.call(key="somebody"))
+            proof = await connector.act(case.call())
+            if proof.get(ALREADY):
+                assert "left_as_was" in await connector.undo(case.call(), proof), case.name
+                assert await connector.probe(case.call()) is not None, case.name
+        await connector.close()

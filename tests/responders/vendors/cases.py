@@ -1,0 +1,95 @@
+"""Every action of every connector that speaks HTTP, and the vendor it is tried on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from responders.base import Call, Connector
+from responders.entra import Entra, EntraConfig
+from responders.github import Github, GithubConfig
+from responders.keycloak import Keycloak, KeycloakConfig
+from responders.okta import Okta, OktaConfig
+from tests.responders.vendors.identity import (
+    USER,
+    EntraVendor,
+    GithubVendor,
+    KeycloakVendor,
+    OktaVendor,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from responders.product import Product
+    from tests.responders.vendors.server import Vendor
+
+#: References; what they name is set by the tests.
+SECRET = "env:CANARY"  # noqa: S105
+
+
+@dataclass(frozen=True)
+class Case:
+    """`on` matches the request that acts; `refusal` is a failure that comes with status 200.
+
+    `effects`: how many the vendor counts however often it is repeated; None where it counts none.
+    """
+
+    name: str
+    vendor: Callable[[], Vendor]
+    make: Callable[[str], Connector]
+    verb: str
+    target: str
+    on: str
+    inputs: dict[str, Any] = field(default_factory=dict)
+    refusal: Any = None
+    effects: int | None = None
+    field: str = "user"
+
+    def call(self, timeout: int = 10_000, key: str = "effect-1") -> Call:
+        given = {self.field: self.target, **self.inputs}
+        return Call(self.verb, self.target, given, key, timeout, 600_000)
+
+
+def keycloak(url: str) -> Product:
+    config = KeycloakConfig(url=url, realm="corp", client_secret=SECRET, allow_http=True)
+    return Keycloak(config)
+
+
+def okta(url: str) -> Product:
+    return Okta(OktaConfig(url=url, token=SECRET, allow_http=True))
+
+
+def entra(url: str) -> Product:
+    return Entra(
+        EntraConfig(
+            tenant="tenant",
+            client_id="c",
+            client_secret=SECRET,
+            url=url,
+            login_url=url,
+            allow_http=True,
+        )
+    )
+
+
+def github(url: str) -> Product:
+    return Github(GithubConfig(organization="corp", token=SECRET, url=url, allow_http=True))
+
+
+REVOKE, DISABLE = "identity.revoke_sessions", "identity.disable_user"
+KEY = "ssh-ed25519 AAAA117"
+
+CASES: tuple[Case, ...] = (
+    Case("keycloak-list", KeycloakVendor, keycloak, "identity.list_sessions", USER, "/sessions"),
+    Case("keycloak-revoke", KeycloakVendor, keycloak, REVOKE, USER, "/logout", effects=1),
+    Case("keycloak-disable", KeycloakVendor, keycloak, DISABLE, USER, "PUT", effects=1),
+    Case("okta-revoke", OktaVendor, okta, REVOKE, USER, "DELETE", effects=1),
+    Case("okta-suspend", OktaVendor, okta, DISABLE, USER, "/lifecycle/", effects=1),
+    Case("entra-revoke", EntraVendor, entra, REVOKE, USER, "/revokeSign", {}, {"value": False}, 1),
+    Case("entra-disable", EntraVendor, entra, DISABLE, USER, "PATCH", effects=1),
+    Case("github-block", GithubVendor, github, "code.block_user", USER, "PUT", effects=1),
+    Case("github-revoke", GithubVendor, github, "code.revoke_authorizations", USER, "DELETE"),
+    Case("github-key", GithubVendor, github, "code.remove_deploy_key", KEY, "DELETE",
+         {"repository": "shop"}, effects=1, field="key"),
+)  # fmt: skip
