@@ -38,10 +38,12 @@ if TYPE_CHECKING:
     from tocsin.expressions import Expression
 
 #: Words that CEL keeps for itself: they cannot be names.
-_RESERVED = frozenset(
+RESERVED = frozenset(
     ("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in",
      "let", "loop", "namespace", "null", "package", "return", "true", "var", "void", "while")
 )  # fmt: skip
+#: Verbs that an import from CACAO writes; no connector may serve them.
+UNBOUND = "cacao."
 #: Failures after which an action that is not idempotent may have happened all the same.
 _DOUBTFUL = frozenset({"timeout", "http_5xx", "unavailable", "internal"})
 
@@ -175,7 +177,7 @@ class _Builder:
             self._complain(at, f"the step '{name}' has no '{rest[0]}'", suggestion)
 
     def _name(self, name: str, at: KeyPath) -> None:
-        if name in _RESERVED:
+        if name in RESERVED:
             self._complain(at, f"'{name}' is a word of CEL and cannot be a name")
 
     # steps
@@ -290,6 +292,8 @@ class _Builder:
     def _unserved(self, step: model.Act, at: KeyPath) -> None:
         where = (*at, "action")
         known = self._known_verbs
+        if step.action.startswith(UNBOUND) and step.optional:
+            return  # what an import left for a person to bind
         if step.action not in (known or ()) and not (known is None and step.optional):
             suggestion = nearest(step.action, known or self._actions)
             self._complain(where, f"no verb '{step.action}'", suggestion)

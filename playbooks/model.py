@@ -324,10 +324,14 @@ class PlaybookDocument(Model):
     limits: Limits = Limits()
     vars: dict[Name, Expression] = {}
     steps: Annotated[tuple[AnyStep, ...], Field(min_length=1)]
+    cacao: Annotated[
+        dict[str, Any] | None,
+        Field(description="The CACAO playbook that this one was imported from; means nothing."),
+    ] = None
 
     def canonical(self) -> dict[str, Any]:
         """Plain JSON that means the same and validates again; defaults are left out."""
-        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"cacao"})
 
     @property
     def sequence(self) -> tuple[KnownStep, ...]:

@@ -13,6 +13,7 @@ from playbooks import testing
 from playbooks.loading import LIBRARY, TESTS, load_playbook
 from playbooks.model import schema
 from responders.catalog import known_actions
+from tocsin.cli.cacao import export_command, import_command
 from tocsin.cli.loading import load_content
 from tocsin.cli.options import config_option
 from tocsin.config import load
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 @click.group()
 def playbook() -> None:
     """Playbooks."""
+
+
+playbook.add_command(import_command)
+playbook.add_command(export_command)
 
 
 @playbook.command("schema")

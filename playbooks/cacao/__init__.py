@@ -1,0 +1,1 @@
+"""CACAO Security Playbooks 2.0 (OASIS): checking, importing, exporting."""
