@@ -129,7 +129,7 @@ def url(value: Any) -> Parts | None:
         query,
         fragment,
         convert.extension(path) if path else None,
-        unquote(user.partition(":")[0]) if at and user else None,
+        unquote(user.partition(":")[0]) or None if at else None,
     )
 
 
