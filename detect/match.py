@@ -106,8 +106,8 @@ class MatchStage:
         if unmatched := len(records) - len(found):
             batch.filtered["no_match"] += unmatched
         for at in sorted(found):
-            event, matches = found[at]
-            seen = _Seen(event, records[at])
+            matches = found[at].matches
+            seen = _Seen(found[at].event, records[at])
             before = len(batch.outputs)
             referred = False
             for match in matches:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from detect.sigma.bucket import bucket
-from detect.sigma.event import Reader
 from detect.sigma.literals import ODD_LETTERS
+from detect.sigma.partial import PartialReader, Whole
 from detect.sigma.routing import Router
 from detect.sigma.ruleset import Match
 from detect.sigma.tally import TIMED_EVERY, RuleCost
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from detect.sigma.bucket import Bucket, Candidate
+    from detect.sigma.event import Reader
     from detect.sigma.routing import BucketKey
     from detect.sigma.ruleset import RuleSet
 
@@ -41,10 +42,15 @@ class EventText(NamedTuple):
 
 
 class Matched(NamedTuple):
-    """An event that rules match, decoded, and the matches in the order of rule ids."""
+    """An event that rules match, and the matches in the order of rule ids."""
 
-    event: Mapping[str, Any]
+    whole: Whole
     matches: list[Match]
+
+    @property
+    def event(self) -> Mapping[str, Any]:
+        """The event, decoded."""
+        return self.whole.event
 
 
 class BatchMatcher:
@@ -134,29 +140,29 @@ class BatchMatcher:
             at = members[inner]
             numbers = _wanted(known, hits.get(inner) or _NOTHING)
             if numbers or known.constant:
-                event = _decoded(texts[at])
-                if matches := self._evaluate(known, numbers, event):
-                    found[at] = Matched(event, matches)
+                whole = Whole(texts[at].text, texts[at].event)
+                if matches := self._evaluate(known, numbers, whole):
+                    found[at] = Matched(whole, matches)
 
-    def _evaluate(
-        self, known: Bucket, wanted: Sequence[int], event: Mapping[str, Any]
-    ) -> list[Match]:
+    def _evaluate(self, known: Bucket, wanted: Sequence[int], whole: Whole) -> list[Match]:
+        """The rules among `wanted` (numbers of candidates) that match, and those always do."""
         readers: dict[int, Reader] = {}
         matches: dict[str, Match] = {}
         for candidate in known.constant:
             candidate.tally.candidates += 1
-            _explain(candidate, _reader(candidate, event, readers), matches)
+            _matched(candidate, _reader(candidate, whole, readers), matches)
         self.evaluated += len(wanted)
         self._events += 1
         if self._events % self._timed_every:
-            for number in sorted(wanted):
+            for number in wanted:
                 candidate = known.candidates[number]
                 candidate.tally.candidates += 1
-                reader = _reader(candidate, event, readers)
+                fields = candidate.fields
+                reader = readers.get(id(fields)) or _reader(candidate, whole, readers)
                 if candidate.holds(reader):
-                    _explain(candidate, reader, matches)
+                    _matched(candidate, reader, matches)
         else:
-            self._evaluate_timed(known, wanted, event, readers, matches)
+            self._evaluate_timed(known, wanted, whole, readers, matches)
         self.matched += len(matches)
         return [matches[rule_id] for rule_id in sorted(matches)]
 
@@ -164,16 +170,16 @@ class BatchMatcher:
         self,
         known: Bucket,
         wanted: Sequence[int],
-        event: Mapping[str, Any],
+        whole: Whole,
         readers: dict[int, Reader],
         matches: dict[str, Match],
     ) -> None:
         before = self._timer()
-        for number in sorted(wanted):
+        for number in wanted:
             candidate = known.candidates[number]
-            reader = _reader(candidate, event, readers)
+            reader = _reader(candidate, whole, readers)
             if candidate.holds(reader):
-                _explain(candidate, reader, matches)
+                _matched(candidate, reader, matches)
             after = self._timer()
             tally = candidate.tally
             tally.candidates += 1
@@ -191,20 +197,19 @@ def _decoded(text: EventText) -> Mapping[str, Any]:
     return event
 
 
-def _reader(candidate: Candidate, event: Mapping[str, Any], readers: dict[int, Reader]) -> Reader:
+def _reader(candidate: Candidate, whole: Whole, readers: dict[int, Reader]) -> Reader:
     fields = candidate.fields
     reader = readers.get(id(fields))
     if reader is None:
-        reader = readers[id(fields)] = Reader(event, fields)
+        reader = readers[id(fields)] = PartialReader(whole, fields)
     return reader
 
 
-def _explain(candidate: Candidate, reader: Reader, matches: dict[str, Match]) -> None:
-    """Evaluate the whole condition, which also gives the reasons."""
-    hits = candidate.explain(reader)
-    if hits is not None:
-        candidate.tally.matches += 1
-        matches.setdefault(candidate.rule.rule.id, Match(candidate.rule, hits, reader))
+def _matched(candidate: Candidate, reader: Reader, matches: dict[str, Match]) -> None:
+    candidate.tally.matches += 1
+    rule_id = candidate.rule.rule.id
+    if rule_id not in matches:
+        matches[rule_id] = Match(candidate.rule, candidate.explain, reader)
 
 
 def _wanted(known: Bucket, hits: Collection[int]) -> list[int]:

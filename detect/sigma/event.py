@@ -135,14 +135,22 @@ def _find_in(nodes: list[Any], keys: tuple[str, ...]) -> list[Any]:
 class Reader:
     """One event read through one field map; every field is looked up once."""
 
-    __slots__ = ("_fields", "_leaves", "_map", "_text", "event")
+    __slots__ = ("_event", "_fields", "_leaves", "_map", "_text")
 
     def __init__(self, event: Mapping[str, Any], field_map: FieldMap) -> None:
-        self.event = event
+        self._event = event
         self._map = field_map
         self._fields: dict[str, Field] = {}
         self._leaves: tuple[tuple[str, Value], ...] | None = None
         self._text: str | None = None
+
+    @property
+    def event(self) -> Mapping[str, Any]:
+        """The event."""
+        return self._event
+
+    def _nodes(self, path: Path) -> list[Any]:
+        return find(self._event, path)
 
     def field(self, name: str) -> Field:
         """What the event holds in the Sigma field `name`."""
@@ -154,7 +162,7 @@ class Reader:
     def _read(self, mapped: Mapped) -> Field:
         present, where, values = False, mapped.paths[0].name, list[Value]()
         for path in mapped.paths:
-            nodes = find(self.event, path)
+            nodes = self._nodes(path)
             if mapped.member is not None:
                 nodes = mapped.member.of(nodes)
             if not nodes:

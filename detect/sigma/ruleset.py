@@ -6,12 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from detect.sigma.condition import Hit, Node, Step, explain
+from detect.sigma.condition import Hits, Node, Step, explain
 from detect.sigma.event import FieldMap, Reader
 from tocsin.errors import ContentErrors, Place, RuleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from detect.model import AlertPolicy, Correlation
     from detect.sigma.taxonomy import Logsource, Taxonomy
@@ -71,13 +71,25 @@ class Unevaluated(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class Match:
     """A rule matched an event: why, and the event read through the entry's field map."""
 
-    rule: CompiledRule
-    hits: tuple[Hit, ...]
-    reader: Reader
+    __slots__ = ("_hits", "reader", "rule")
+
+    def __init__(
+        self, rule: CompiledRule, hits: Hits | Callable[[Reader], Hits | None], reader: Reader
+    ) -> None:
+        """The reasons, or what finds them when they are asked for."""
+        self.rule = rule
+        self.reader = reader
+        self._hits = hits
+
+    @property
+    def hits(self) -> Hits:
+        """The reasons; a rule that only excludes has none."""
+        if callable(self._hits):
+            self._hits = self._hits(self.reader) or ()
+        return self._hits
 
 
 class Explanation(NamedTuple):
