@@ -97,6 +97,12 @@ FOUND = [
     # A form of times that names a directive twice: strptime raises no ValueError for it.
     b"LEEF:1.0|V|P|1|id|devTimeFormat=d dd\tdevTime=1 1\tsrc=192.0.2.1",
     b"LEEF:1.0|V|P|1|id|devTimeFormat=yyyy yyyy\tdevTime=2024 2024\tsrc=192.0.2.1",
+    # A URL with a password and an empty user.
+    b"portal sign-in url=http://:pw@example.org/ ip=192.0.2.1 a=1 b=2",
+    # Cubic: each of several optional parts could begin at any of the blanks.
+    b"2023/07/04:09:03:45" + b" " * 900 + b"failure.",
+    # Addresses of mail were looked for at each place of a long word.
+    b"action=pass, sender=al@example.com, recipient=b" + b"." * 60_000 + b"@example.net, x=1",
 ]
 
 
