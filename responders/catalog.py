@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from responders import (
+    aws_iam,
+    aws_instance,
+    aws_nacl,
+    aws_waf,
     entra,
     geoip,
     github,
@@ -25,6 +29,11 @@ from responders import (
     report,
     webhook,
 )
+from responders.aws import AwsConfig
+from responders.aws_iam import AwsIam
+from responders.aws_instance import AwsInstance, AwsInstanceConfig
+from responders.aws_nacl import AwsNacl, AwsNaclConfig
+from responders.aws_waf import AwsWaf, IpSet
 from responders.entra import Entra, EntraConfig
 from responders.geoip import Geoip, GeoipConfig
 from responders.github import Github, GithubConfig
@@ -61,6 +70,10 @@ class Kind(Generic[C]):
 
 
 KINDS: Mapping[str, Kind[Any]] = {
+    "aws_iam": Kind(AwsConfig, AwsIam, aws_iam.MANIFEST.actions),
+    "aws_instance": Kind(AwsInstanceConfig, AwsInstance, aws_instance.MANIFEST.actions),
+    "aws_nacl": Kind(AwsNaclConfig, AwsNacl, aws_nacl.MANIFEST.actions),
+    "aws_waf": Kind(IpSet, AwsWaf, aws_waf.MANIFEST.actions),
     "entra": Kind(EntraConfig, Entra, entra.MANIFEST.actions),
     "geoip": Kind(GeoipConfig, Geoip, geoip.MANIFEST.actions),
     "github": Kind(GithubConfig, Github, github.MANIFEST.actions),
