@@ -20,7 +20,7 @@ from typing import Any
 #: What is measured, by module: each has `run() -> list of rows`.
 BENCHES = (
     "log",
-    "normalize",
+    "ingest",
     "knowledge",
     "sigma",
     "windows",

@@ -1,7 +1,7 @@
 """Events per second from `raw` to `events` on a real Kafka: one normalize worker, then two.
 
 The raw topic is filled first, its four partitions alike, with the distinct lines of
-bench.normalize; then the workers start, as processes of `tocsin run --stages normalize`. The
+bench.ingest_lines; then the workers start, as processes of `tocsin run --stages normalize`. The
 clock runs from the first event seen to the last one, and for `settled` from when a quarter is
 done: by then all workers have joined and compiled what they need. On a machine with few cores
 the broker and the workers share them: `per_cpu_second` says what a worker's own core would do.
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from bench.normalize import FORMATS
+from bench.ingest_lines import FORMATS
 from dev.servers import kafka
 from tocsin.cli.topics import all_topics, build_log
 from tocsin.clock import SystemClock

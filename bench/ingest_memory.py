@@ -1,6 +1,6 @@
 """Whether memory stays flat: resident size as distinct lines go by, and every cache.
 
-The lines are those of bench.normalize, and among them ones that are new in what is remembered:
+The lines are those of bench.ingest_lines, and among them ones that are new in what is remembered:
 keys, programs, beginnings and vendors that were never seen before. `TOCSIN_BENCH_LINES` and
 `TOCSIN_BENCH_SECONDS` say how many lines, and for how long at most.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from bench.normalize import FORMATS
+from bench.ingest_lines import FORMATS
 from ingest.normalize import NormalizeStage
 from tocsin.log.base import Record
 from tocsin.state import KeyedState

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ingest.formats import auditd, cef, kv, leef, windows
+from ingest.formats.access import common as common_access
 from ingest.formats.access import frame as access
 from ingest.formats.csv import frame as csv
 from ingest.formats.w3c import frame as w3c
@@ -69,7 +70,9 @@ def may_be_marked(text: str) -> bool:
 
 
 def marked(text: str) -> Iterator[Framed]:
-    """Frames that a mark in the text gives away: CEF, LEEF, Windows, auditd, XML, access logs."""
+    """Frames that a mark in the text gives away: access logs, CEF, LEEF, Windows, auditd, XML."""
+    if '] "' in text and (fields := common_access(text)):
+        yield "access", fields  # all of the text is as it must be, so it is no mark within a value
     lead = text[:MAX_LEAD]
     first = text[:4].lstrip()
     headless = first[:1] in "012" and first[1:2] in "|."

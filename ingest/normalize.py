@@ -34,10 +34,11 @@ from tocsin.route import ROUTE, route_of
 from tocsin.stage import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ingest.door import Door
     from ingest.mapping.library import Library
+    from ingest.shortcuts import Shortcut
     from tocsin.contracts import Document, RawEvent
     from tocsin.log.base import Headers, Record
     from tocsin.state import State
@@ -100,7 +101,8 @@ class NormalizeStage:
 
     def __init__(self, library: Library | None = None, door: Door | None = None) -> None:
         """`door` is what enrichment and privacy do to each event, None where there is nothing."""
-        self._made = Normalizer(library, encoded=door is None).made
+        normalizer = Normalizer(library, encoded=door is None)
+        self._made, self._short = normalizer.made, normalizer.short
         self._origins = Origins()
         self._door = door
         self._refused: type[Exception] = BadInput if door is None else Exception
@@ -112,7 +114,8 @@ class NormalizeStage:
         """
         batch = Batch()
         outputs = batch.outputs
-        for record in records:
+        short = self._short
+        for record in records if short is None else self._quickly(short, records, batch):
             try:
                 outgoing = self._outgoing(record)
             except self._refused as error:
@@ -130,6 +133,36 @@ class NormalizeStage:
     def tick(self, partition: int, state: State, now: int) -> Sequence[Outgoing]:
         """Nothing ever becomes due here."""
         return ()
+
+    def _quickly(
+        self, short: Shortcut, records: Sequence[Record], batch: Batch
+    ) -> Iterator[Record]:
+        """Do what goes the short way, in order; the records that do not."""
+        origins, outputs = self._origins, batch.outputs
+        seen: Headers | None = None
+        for record in records:
+            _, _, offset, key, value, headers, _ = record
+            if headers != seen:
+                try:
+                    origin, id = origins.of(record)
+                except BadInput:
+                    yield record
+                    continue
+                seen = headers if origins.last is origin else None
+            made = short(value, origin, offset, id)
+            if made is None:
+                yield record
+                continue
+            encoded, at, route, host = made
+            if len(encoded) > MAX_RECORD:
+                yield record
+                continue
+            if key is None and isinstance(host, str):
+                key = host.encode()
+            batch.sent += 1
+            # A call of the class costs twice as much.
+            header = ((ROUTE, route),)
+            outputs.append(_new(Outgoing, (_EVENTS, encoded, key, header, at, None)))
 
     def _letters(self, record: Record, error: Exception, batch: Batch) -> list[Outgoing]:
         if self._door is not None:
@@ -168,6 +201,10 @@ class NormalizeStage:
         return outgoing
 
 
+_new = tuple.__new__
+_EVENTS = Topics.EVENTS
+
+
 class Origins:
     """The Origin of each record; of one like the last, the same again.
 
@@ -177,7 +214,8 @@ class Origins:
     def __init__(self) -> None:
         self._place: tuple[str, int] = ("", -1)
         self._headers: Headers | None = None
-        self._last: Origin | None = None
+        #: The origin of the record before, if its headers alone say it.
+        self.last: Origin | None = None
 
     def of(self, record: Record) -> tuple[Origin, str]:
         """The record's origin and the identity of its line at the source ("" without one).
@@ -190,18 +228,18 @@ class Origins:
             origin_id = _identity(headers[-1][1])
             headers = headers[:-1]
         if (
-            self._last is not None
+            self.last is not None
             and headers == self._headers
             and self._place == (record.topic, record.partition)
         ):
-            return self._last, origin_id
+            return self.last, origin_id
         known = dict(headers)
         if "origin-id" in known:
             origin_id = _identity(known["origin-id"])
         received = known.get("received", b"")
         if len(received) > _MAX_RECEIVED:
             raise BadInput("received_unreadable", "the header `received` is no time")
-        self._last = None
+        self.last = None
         origin = Origin(
             record.topic,
             record.partition,
@@ -212,7 +250,7 @@ class Origins:
         )
         if received.isdigit() and "origin-id" not in known:
             self._headers, self._place = headers, (record.topic, record.partition)
-            self._last = origin
+            self.last = origin
         return origin, origin_id
 
 

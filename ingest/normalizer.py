@@ -25,6 +25,7 @@ from ingest.mapping.line import (
     NO_HEADER,
     Header,
     add_syslog,
+    common_header,
     process_id,
     program_name,
     syslog_of,
@@ -32,6 +33,7 @@ from ingest.mapping.line import (
 from ingest.mapping.origin import Origin
 from ingest.mapping.plain import TIME_UNREADABLE
 from ingest.mapping.recognition import HEAD, MAX_BEGINNINGS, MAX_SHAPES
+from ingest.shortcuts import shortcut
 from ingest.times import iso8601, known_rfc3164
 from tocsin.contracts import ECS_VERSION
 from tocsin.errors import BadInput
@@ -113,6 +115,8 @@ class Normalizer:
         self._mappings = mappings
         self._find = self.library.recognizer
         runners = self.library.runners(encoded=encoded)
+        #: The short way, where JSON is wanted.
+        self.short = shortcut(self._find, runners) if encoded else None
         self._run = {id: runner.function for id, runner in runners.items()}
         #: The functions for texts, by mapping; made when they are first asked for.
         self._text_functions: dict[str, Function] = {}
@@ -166,7 +170,7 @@ class Normalizer:
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plan(key)
-        header = syslog.made(at, host, program, pid)
+        header = common_header(at, host, program, pid)
         for part, function in plan:
             if part in payload:
                 if function is None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ingest.mapping.emitting import Groups
+from ingest.mapping.regexes import described
+
 #: Longest line that is looked at as an access log, characters (servers cap requests at 8 KiB).
 MAX_LINE = 65_536
 
@@ -17,12 +20,6 @@ _VHOST = re.compile(
 )
 #: A user name with blanks, which basic authentication allows.
 _BLANKS = re.compile(r"(\S+) (\S+) (\S.*?)" + _REST, re.DOTALL | re.ASCII)
-#: What most lines look like; everything else is read more slowly, with the same result.
-_COMMON = re.compile(
-    rf'(\S+) (\S+) (\S+) {_STAMP} "(([A-Z]{{1,32}}) (\S+) HTTP/(\d(?:\.\d)?))" '
-    r'(\d{3}) (\d{1,19}) "([^"\\]*+)" "([^"\\]*+)"',
-    re.ASCII,
-)
 _REQUEST = re.compile(r"([A-Z][A-Z_-]{0,31}) (\S.*?)(?: HTTP/(\d(?:\.\d)?))?", re.DOTALL | re.ASCII)
 
 _NAMES = (
@@ -45,9 +42,9 @@ def frame(text: str) -> dict[str, Any] | None:
     """
     if len(text) > MAX_LINE or '"' not in text or "[" not in text:
         return None
-    common = _COMMON.fullmatch(text)
-    if common is not None:
-        return _common(common)
+    fields = common(text)
+    if fields is not None:
+        return fields
     vhost: str | None = None
     match = _ACCESS.fullmatch(text)
     if match is not None:
@@ -59,7 +56,7 @@ def frame(text: str) -> dict[str, Any] | None:
         groups = match.groups()
     else:
         return None
-    fields: dict[str, Any] = {
+    fields = {
         name: value
         for name, value in zip(_NAMES, groups, strict=True)
         if value is not None and value != "-" and value != ""
@@ -74,30 +71,36 @@ def frame(text: str) -> dict[str, Any] | None:
     return fields
 
 
-def _common(match: re.Match[str]) -> dict[str, Any]:
-    """The fields of a line that has all of them."""
-    client, ident, user, time, request, method, url, version, status, size, referrer, agent = (
-        match.groups()
-    )
-    fields: dict[str, Any] = {}
-    if client != "-":
-        fields["client"] = client
-    if ident != "-":
-        fields["ident"] = ident
-    if user != "-":
-        fields["user"] = user
-    fields["time"] = time
-    fields["request"] = request
-    fields["status"] = status
-    fields["bytes"] = size
-    if referrer not in _NOTHING:
-        fields["referrer"] = referrer
-    if agent not in _NOTHING:
-        fields["agent"] = agent
-    fields["method"] = method
-    fields["url"] = url
-    fields["version"] = version
-    return fields
+def common(text: str) -> dict[str, Any] | None:
+    """The fields of a line that is as most are, which is decided by all of it; else None."""
+    match = COMMON.regex.pattern.fullmatch(text) if len(text) <= MAX_LINE else None
+    if match is None:
+        return None
+    given = zip(COMMON.names, match.groups(), strict=True)
+    return {name: value for name, value in given if value not in _NOTHING}
 
 
+def parts(text: str) -> tuple[str, ...] | None:
+    """The values of the fields `COMMON.names` of a line that is as most are, "" and "-" too."""
+    match = _full(text)
+    return None if match is None else match.groups()
+
+
+#: What most lines look like; everything else is read more slowly, with the same result.
+COMMON = Groups(
+    described(
+        re.compile(
+            rf'(\S+) (\S+) (\S+) {_STAMP} "(([A-Z]{{1,32}}) (\S+) HTTP/(\d(?:\.\d)?))" '
+            r'(\d{3}) (\d{1,19}) "([^"\\]*+)" "([^"\\]*+)"',
+            re.ASCII,
+        ),
+        MAX_LINE,
+    ),
+    (
+        *("client", "ident", "user", "time", "request", "method", "url", "version"),
+        *("status", "bytes", "referrer", "agent"),
+    ),
+    marks=6,
+)
+_full = COMMON.regex.pattern.fullmatch
 _NOTHING = frozenset({"", "-"})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ingest.mapping.line import PRIORITY_MAX, Header
+from ingest.mapping.line import PRIORITY_MAX, Header, common_header
 from ingest.times import iso8601, rfc3164
 
 if TYPE_CHECKING:
@@ -49,8 +49,6 @@ _SD_ELEMENT = re.compile(
 _SD_PARAM = re.compile(r' ([^ =\]"]{1,255})="((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _SD_ESCAPE = re.compile(r'\\(["\\\]])')
 
-_new = tuple.__new__
-
 
 def may_begin(text: str) -> bool:
     """False for a text that cannot begin with a syslog header."""
@@ -73,13 +71,8 @@ def header(text: str, received: int, zone: str) -> tuple[Header, str] | None:
             at = rfc3164(stamp, received, zone)
         except ValueError:
             return _rest(text, received, zone)
-        return made(at, host, program, pid), text[match.end() :]
+        return common_header(at, host, program, pid), text[match.end() :]
     return _rest(text, received, zone)
-
-
-def made(at: Instant, host: str, program: str, pid: str | None) -> Header:
-    """A header of the common form; half the price of calling the class."""
-    return _new(Header, (at, host, program, pid, None, None, None, None, None, False))
 
 
 def _rest(text: str, received: int, zone: str) -> tuple[Header, str] | None:

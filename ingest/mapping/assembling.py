@@ -18,7 +18,7 @@ from ingest.mapping.companions import (
     program_name,
     same,
 )
-from ingest.mapping.emitting import PART, READY, SAFE, WHOLE, Known
+from ingest.mapping.emitting import PART, READY, SAFE, WHOLE, Known, constant
 from ingest.mapping.line import WINLOG
 from ingest.mapping.plain import TIME_UNREADABLE
 from ingest.mapping.targets import ECS, IP, LONG
@@ -108,8 +108,9 @@ class Assembler:
         if known is not None and known.sure:
             return known.name
         if known is None and unit.headed:
-            w.line(f"{name} = h.time")
-            unit.usual(f"{name} is None")
+            w.line(f"{name} = {unit.of_header('time')}")
+            if not unit.common:
+                unit.usual(f"{name} is None")
             return name
         if known is None and unit.headless:
             return "o.instant"
@@ -118,10 +119,12 @@ class Assembler:
         w.line(f"{name} = {known.code if known is not None else 'None'}")
         w.line(f"{tags} = {before.code if before is not None else 'None'}")
         with w.block(f"if {name} is None:"):
-            w.line(f"{name} = {'o.instant' if unit.headless else 'h.time or o.instant'}")
+            other = "o.instant" if unit.headless else f"{unit.of_header('time')} or o.instant"
+            w.line(f"{name} = {other}")
             late = ["unread"] if unit.unreadable else []
-            late += [] if unit.headless else ["h.unreadable"]
-            w.line(f"if {' or '.join(late)}: {tags} = [*({tags} or ()), {TIME_UNREADABLE!r}]")
+            late += [] if unit.headless or unit.common else ["h.unreadable"]
+            if late:
+                w.line(f"if {' or '.join(late)}: {tags} = [*({tags} or ()), {TIME_UNREADABLE!r}]")
         self.targets["tags"] = Known(tags, sure=before is not None and before.sure)
         return name
 
@@ -138,9 +141,13 @@ class Assembler:
         if unit.headless:
             return
         name, path = targets.get("process.name"), targets.get("process.executable")
-        if not (name is not None and name.sure) and not (path is not None and path.sure):
+        if unit.common and name is None and path is None:
+            targets["process.name"] = constant(program_name(unit.facts.common or ""))
+        elif not (name is not None and name.sure) and not (path is not None and path.sure):
             made = w.name("t")
-            w.line(f"{made} = {unit.header('program') if unit.headed else 'h.program'}")
+            w.line(
+                f"{made} = {unit.header('program') if unit.headed else unit.of_header('program')}"
+            )
             test = "" if unit.headed else f"{made} is not None and "
             w.line(f"if {test}'/' in {made}: {made} = program_name({made})")
             if name is None and path is None:
@@ -158,8 +165,13 @@ class Assembler:
         w, known = self.w, self.targets.get("process.pid")
         if known is not None and known.sure:
             return
+        if self.unit.common and known is None and self.unit.facts.encoded:
+            digits = "not pid.isdigit() or len(pid) > 8 or pid[0] == '0' and pid != '0'"
+            self.unit.usual(f"pid is not None and ({digits})")
+            self.targets["process.pid"] = Known("pid", form=WHOLE)
+            return
         made = w.name("t")
-        w.line(f"{made} = h.pid")
+        w.line(f"{made} = {self.unit.of_header('pid')}")
         with w.block(f"if {made} is not None:"):
             digits = f"{made}.isdigit() and len({made}) < 9 and {made}.isascii()"
             w.line(f"{made} = int({made}) if {digits} else process_id({made})")
@@ -177,14 +189,15 @@ class Assembler:
                 made = self.unit.header("host")
             else:
                 made = w.name("t")
-                w.line(f"{made} = h.host")
+                w.line(f"{made} = {self.unit.of_header('host')}")
             targets["host.name"] = Known(made, sure=self.unit.headed, plain=True, form=PART)
             self.host = made
             return
         made = w.name("t")
         codes = [known.code for known in (name, other) if known is not None]
         test = " or ".join(f"{code} is not None" for code in codes)
-        w.line(f"{made} = {name.code if name is not None else 'None'} if {test} else h.host")
+        given = name.code if name is not None else "None"
+        w.line(f"{made} = {given} if {test} else {self.unit.of_header('host')}")
         targets["host.name"] = Known(made, plain=True)
 
     # What follows from others
@@ -307,6 +320,9 @@ class Assembler:
         )
         if self.unit.headless:
             return ""
+        if self.unit.common:
+            self._common_syslog(host, pid)
+            return ""
         told = w.name("v")
         tests = ["h.priority is not None", "h.version is not None"]
         if host != self.host:
@@ -319,6 +335,16 @@ class Assembler:
             return told
         targets["log.syslog"] = Known(told)
         return ""
+
+    def _common_syslog(self, host: str, pid: str) -> None:
+        """Write that a common header says nothing besides."""
+        name = self.targets["process.name"]
+        if name.name or name.constant != self.unit.facts.common:
+            raise Unsupported("the process is not the program of the header")
+        if host != self.host:
+            self.unit.usual(f"host != {host}")
+        if pid != "pid":
+            self.unit.usual(f"pid is not None and {pid} is None" if pid != "None" else "True")
 
     def _own_fields(self) -> None:
         """Write the source's own fields, and the targets that stand among them."""

@@ -34,6 +34,7 @@ from ingest.mapping.emitting import (
     Known,
     Operand,
     Writer,
+    constant,
 )
 from ingest.mapping.json_code import JsonAssembler
 from ingest.mapping.plain import apply
@@ -61,13 +62,21 @@ from ingest.mapping.values import absent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ingest.mapping.emitting import Groups
     from ingest.mapping.paths import Path, Step
     from ingest.mapping.program import Block, Condition, Expression, Program, Shape, Statement
     from ingest.mapping.program import Step as PipeStep
+    from ingest.mapping.regexes import Regex
     from ingest.mapping.targets import Target
 
 #: Arguments of every generated function.
 ARGUMENTS = "f, text, h, o, offset, id, original, must"
+
+#: Arguments of those for syslog's common header.
+COMMON = "f, text, at, host, pid, o, offset, id, original"
+
+#: Arguments of those for the groups of a match.
+GROUPS = "f, text, o, offset, id, original"
 
 
 class Unit:
@@ -95,6 +104,7 @@ class Unit:
         self.facts = facts or Facts()
         self.assume = facts is not None
         self.headless = self.facts.headless
+        self.common = self.facts.common is not None
         #: A header with host and program.
         self.headed = self.assume and self.is_text and not self.headless
         self.w = Writer(NAMES)
@@ -106,6 +116,12 @@ class Unit:
         #: Variables of texts that may mean nothing, but are never None: with `facts` what means
         #: nothing is unusual.
         self.certain: set[str] = set()
+        #: Those that are not blank, and those that are digits, if the line is ASCII.
+        self.solid: set[str] = set()
+        self.digits: set[str] = set()
+        if self.common:
+            self.certain |= {"host", "program"}
+            self.solid |= {"host", "program"}
         self._header_names: dict[str, str] = {}
         self._remembering = False
 
@@ -117,6 +133,8 @@ class Unit:
         if self.is_text and reads_message(self.program):
             raise Unsupported("the text itself is decoded")
         first = first_match(self.program) if self.shape is not None else None
+        if self.facts.groups is not None:
+            self._groups(self.facts.groups)
         self.reset(self.program.block)
         if not self.flat and self.program.decode:
             w.line(f"decode(f, {w.bind(self.program.decode)})")
@@ -127,16 +145,38 @@ class Unit:
                 continue
             self.statement(statement, top=True)
         (JsonAssembler if self.facts.encoded else Assembler)(self).write()
-        source = "\n".join((f"def unit({ARGUMENTS}):", *w.head, *w.lines, ""))
+        arguments = COMMON if self.common else GROUPS if self.facts.groups else ARGUMENTS
+        if self.common:
+            w.head.insert(0, f"    program = {self.facts.common!r}")
+        source = "\n".join((f"def unit({arguments}):", *w.head, *w.lines, ""))
         self.source = source
         code = compile(source, f"<mapping {self.program.id}>", "exec")
         exec(code, w.names)  # noqa: S102 (names and literals only, see the module)
         made: Callable[..., Any] = w.names["unit"]
         return made
 
+    def _groups(self, groups: Groups) -> None:
+        """Write the fields, which are the groups of a match."""
+        names = [self.w.name("c") for _ in groups.names]
+        self.w.line(f"{', '.join(names)}, = f")
+        for number, (name, variable) in enumerate(zip(groups.names, names, strict=True), 1):
+            if name in (self.facts.keys or ()):
+                self.env.looked[(name,)] = variable
+                self.known(variable, groups.regex, number)
+
+    def known(self, variable: str, regex: Regex, number: int) -> None:
+        """Note what is known of the variable of a group."""
+        if number in regex.always:
+            self.certain.add(variable)
+        if self.facts.short and number in regex.solid:
+            self.solid.add(variable)
+        if self.facts.short and number in regex.digits:
+            self.digits.add(variable)
+
     def reset(self, block: Block) -> None:
         """Write the flags that statements of the block may set."""
-        if self.shape in (None, -1) and any(isinstance(s, Match) for s in block):
+        asked = self.shape in (None, -1) and self.facts.groups is None
+        if asked and any(isinstance(s, Match) for s in block):
             self.hit = True
             self.w.line("hit = False")
         if _assigns_time(block):
@@ -145,14 +185,26 @@ class Unit:
 
     def usual(self, code: str) -> None:
         """Where `code` holds, the line is not of the usual kind."""
-        self.w.line(f"if {code}: return usual({ARGUMENTS})")
+        self.w.line(f"if {code}: return {self.unusual}")
+
+    @property
+    def unusual(self) -> str:
+        """The call of the function for lines that are not of the usual kind."""
+        return "None" if self.facts.short else f"usual({ARGUMENTS})"
+
+    def of_header(self, name: str) -> str:
+        """The expression of a part of the header."""
+        if not self.common:
+            return f"h.{name}"
+        return {"time": "at", "host": "host", "program": "program", "pid": "pid"}.get(name, "None")
 
     def present(self, operand: Operand) -> bool:
         """Take for granted that a text means something; False if that may not be."""
         if not self.assume or operand.kind != TEXT or operand.code not in self.certain:
             return False
         if operand.code not in self.env.present:
-            self.usual(f"{operand.code} in NOTHING or {operand.code}.isspace()")
+            blank = "" if operand.code in self.solid else f" or {operand.code}.isspace()"
+            self.usual(f"{operand.code} in NOTHING{blank}")
             self.env.present[operand.code] = operand.code
         return True
 
@@ -273,7 +325,9 @@ class Unit:
         operand = Operand(value, operand.kind)
         out = w.name("t")
         if self.present(operand):
-            w.line(f"{out} = instant({value}, o.received, o.zone)")
+            table = w.bind({}, "Z")
+            w.line(f"{out} = {table}.get({value})")
+            w.line(f"if {out} is None: {out} = timed({table}, {value}, o.received, o.zone)")
             self.usual(f"{out} is None")
             self.env.targets["@timestamp"] = Known(out, sure=True)
             return
@@ -314,6 +368,8 @@ class Unit:
             wrong = f"not {code}.isdigit() or len({code}) > {digits} or not {code}.isascii()"
             if self.facts.encoded:
                 # In JSON the digits are the number.
+                if code in self.digits:
+                    wrong = f"len({code}) > {digits}"
                 if target.largest:
                     wrong += f" or len({code}) == {digits} and {code} > {str(target.largest)!r}"
                 self.usual(f"{wrong} or {code}[0] == '0' and {code} != '0'")
@@ -349,6 +405,9 @@ class Unit:
 
     def _url(self, statement: Spread, operand: Operand) -> None:
         """A URL that has a path, as almost all have."""
+        if self.facts.short:
+            self._target(statement, operand)
+            return
         names = [self.w.name("t") for _ in statement.targets]
         self.w.line(f"{', '.join(names)}, = {self.w.bind(parts.url, 'F')}({operand.code})")
         path = names[parts.URL.index("path")]
@@ -364,6 +423,21 @@ class Unit:
                 plain=True,
                 form=WHOLE if number else "" if target.path == "url.username" else operand.form,
             )
+
+    def _target(self, statement: Spread, operand: Operand) -> None:
+        """A request's target: a path, perhaps with a query."""
+        w, code = self.w, operand.code
+        path, mark, query, extension = (w.name("t") for _ in range(4))
+        self.usual(f"{code}[0] != '/' or '#' in {code}")
+        w.line(f"{path}, {mark}, {query} = {code}.partition('?')")
+        w.line(f"if not {query}: {query} = None")
+        w.line(f"{extension} = extension_of({path}) if '.' in {path} else None")
+        self.env.present[f"url {code}"] = code
+        known = {"original": code, "path": path, "query": query, "extension": extension}
+        for target in statement.targets:
+            name = known.get(target.path.removeprefix("url."))
+            if name is not None:
+                self.put(target, name, sure=name in (code, path), plain=True, form=operand.form)
 
     def _spread(self, statement: Spread, operand: Operand) -> None:
         w = self.w
@@ -454,8 +528,7 @@ class Unit:
         piece = PART if found == "f" else ""
         for number, (capture, name) in enumerate(zip(shape.captures, names, strict=True), 1):
             self.env.captures[capture] = Operand(name, TEXT, piece)
-            if number in shape.regex.always:
-                self.certain.add(name)
+            self.known(name, shape.regex, number)
         self.block(shape.block)
 
     def branch(self, statement: Branch) -> None:
@@ -694,7 +767,10 @@ class Unit:
         elif self.headless:
             return Operand("None", CLEAN)
         elif name == "time":
-            operand = Operand("(h.time[1] if h.time is not None else None)", CLEAN)
+            code = "at[1]" if self.common else "(h.time[1] if h.time is not None else None)"
+            operand = Operand(code, CLEAN)
+        elif self.common:
+            operand = Operand(self.of_header(name), TEXT, PART)
         elif name == "sd":
             operand = Operand("h.sd", RAW)
         elif self.headed and name in ("host", "program"):
@@ -707,11 +783,13 @@ class Unit:
 
     def header(self, name: str) -> str:
         """The variable of a header's host or program, which the line is taken to have."""
+        if self.common:
+            return name
         known = self._header_names.get(name)
         if known is None:
             known = self._header_names[name] = self.w.name("h")
             self.w.head.append(f"    {known} = h.{name}")
-            self.w.head.append(f"    if {known} is None: return usual({ARGUMENTS})")
+            self.w.head.append(f"    if {known} is None: return {self.unusual}")
             self.certain.add(known)
         return known
 
@@ -810,6 +888,10 @@ class Unit:
 
     def _pipe(self, source: Pipe) -> Operand:
         w, out, form = self.w, self.w.name(), ""
+        if self._memorable(source):
+            operand = self.value(source.source)
+            if self.present(operand):
+                return self._memorized(source, operand, out)
         if source.when is not None:
             condition = self.conditions.code(source.when)
             if condition == "False":
@@ -821,6 +903,26 @@ class Unit:
             self.env = before
         else:
             form = self._steps(source, out)
+        return Operand(out, CLEAN, form)
+
+    def _memorable(self, source: Pipe) -> bool:
+        """Whether what a pipe makes follows from a text alone."""
+        return (
+            self.facts.encoded
+            and source.when is None
+            and isinstance(source.source, Look)
+            and all(step.kind != "as" or step.detail[0] != "time" for step in source.steps)
+        )
+
+    def _memorized(self, source: Pipe, operand: Operand, out: str) -> Operand:
+        """Write a pipe that remembers what it made of the first texts."""
+        w, table = self.w, self.w.bind({}, "X")
+        w.line(f"{out} = {table}.get({operand.code}, EMPTY)")
+        pipe = w.bind(source, "P")
+        w.line(f"if {out} is EMPTY: {out} = piped({table}, {pipe}, {operand.code}, o)")
+        cut = all(step.kind in ("as", "regex") for step in source.steps)
+        quick = cut and all(_quick(step, out, w) for step in source.steps)
+        form = operand.form if quick and source.default is None else ""
         return Operand(out, CLEAN, form)
 
     def _steps(self, source: Pipe, out: str) -> str:
@@ -874,8 +976,9 @@ def fold(source: Expression, facts: Facts) -> tuple[bool, Any]:
         return True, source.value
     if isinstance(source, Look):
         header = source.path.header
-        if header == "source" and facts.source is not None and not source.path.steps:
-            return True, None if absent(facts.source) else facts.source
+        given = facts.source if header == "source" else facts.common
+        if header in ("source", "program") and given is not None and not source.path.steps:
+            return True, None if absent(given) else given
         return bool(header) and facts.headless and header not in _OF_ALL, None
     if isinstance(source, First):
         for one in source.sources:
@@ -923,13 +1026,6 @@ def ready(known: Known) -> Known:
     """A constant as JSON."""
     text = orjson.dumps(known.constant).decode()
     return Known(constant=text, sure=True, form=READY)
-
-
-def constant(value: Any) -> Known:
-    """What is known of a constant."""
-    text = isinstance(value, str)
-    safe = text and orjson.dumps(value) == f'"{value}"'.encode()
-    return Known(constant=value, sure=True, plain=text, form=SAFE if safe else "")
 
 
 #: Where the lines of a branch go.
@@ -1024,6 +1120,13 @@ def dispatch(shapes: tuple[Shape, ...]) -> tuple[dict[str, Plan], Plan]:
     words = {shape.word for shape in shapes if shape.word}
     always = _plan(shapes, lambda shape: not shape.word)
     return {word: _plan(shapes, _of_word(word)) for word in words}, always
+
+
+def plan_of(shapes: tuple[Shape, ...], head: str) -> Plan:
+    """The shapes that a text may fit which begins with `head`."""
+    return _plan(
+        shapes, lambda s: not s.word or f"{s.word} "[: len(head)] == head[: len(s.word) + 1]
+    )
 
 
 def _of_word(word: str) -> Callable[[Shape], bool]:

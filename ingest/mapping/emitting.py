@@ -6,10 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ingest.mapping.paths import Step
+    from ingest.mapping.regexes import Regex
 
 #: How sure it is what a variable holds.
 #: RAW: anything. TEXT: a text or None, perhaps one that means nothing. CLEAN: present or None.
@@ -38,6 +41,13 @@ class Known:
     def code(self) -> str:
         """The expression that gives the value; a fresh object each time."""
         return self.name or repr(self.constant)
+
+
+def constant(value: Any) -> Known:
+    """What is known of a constant."""
+    text = isinstance(value, str)
+    safe = text and orjson.dumps(value) == f'"{value}"'.encode()
+    return Known(constant=value, sure=True, plain=text, form=SAFE if safe else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,17 @@ class Env:
 
 
 @dataclass(frozen=True, slots=True)
+class Groups:
+    """The groups of an expression that fits a whole line."""
+
+    regex: Regex
+    #: The name of each group, "" for one that is no field.
+    names: tuple[str, ...]
+    #: How many quotation marks stand outside of the groups.
+    marks: int
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What a function may take for granted of the lines it is called with.
 
@@ -94,6 +115,15 @@ class Facts:
     source: str | None = None
     #: The function returns JSON instead of a document.
     encoded: bool = False
+    #: The program of syslog's common header, whose other parts are arguments of the function.
+    common: str | None = None
+    #: The fields are the groups of a match, which tells what they hold; `keys` are their names.
+    groups: Groups | None = None
+
+    @property
+    def short(self) -> bool:
+        """The function gives None for a line of which something does not hold."""
+        return self.common is not None or self.groups is not None
 
 
 class Writer:

@@ -1,8 +1,8 @@
 """The end of a generated function that writes JSON instead of making a document.
 
-Only for lines without a backslash or a character that is not printable: then a piece of the line
-is JSON text as it is, unless it holds a quotation mark, which is looked for. Everything else goes
-the way of documents. The JSON is that of the document, with its keys in another order.
+Only for lines in which nothing needs an escape but quotation marks, which the length of their JSON
+shows: then a piece of the line is JSON text as it is, unless it holds such a mark, which is looked
+for. Everything else goes the way of documents. The JSON is that of the document, with its keys in another order.
 """
 
 from __future__ import annotations
@@ -32,19 +32,24 @@ class JsonAssembler(Assembler):
         self._said = False
         #: Variables that are not made: the inside of an f-string that gives their JSON.
         self._fragments: dict[str, str] = {}
-        own = "" if unit.headless else " or h.own is not None"
+        own = "" if unit.headless or unit.common else "h.own is not None or "
+        #: Nothing of the line needs an escape.
+        self._bare = unit.common
+        unit.w.head[:0] = (
+            "    line = dumps(original)",
+            "    quoted = len(line) - len(original) - 2",
+        )
         # Within JSON a control character can only stand between its parts.
         if unit.format == "json":
-            own += " or original[0] != '{' or " + " or ".join(
-                f"'{mark}' in original" for mark in ("\\n", "\\t", "\\r")
-            )
+            own += " or ".join(f"'{mark}' in original" for mark in ("\\\\", "\\n", "\\t", "\\r"))
+            own += " or original[0] != '{'"
+        elif unit.common:
+            own += "quoted"
+        elif unit.facts.groups is not None:
+            own += f"quoted != {unit.facts.groups.marks}"
         else:
-            own += " or not original.isprintable()"
-        unit.w.head.insert(
-            0,
-            f"    if '\\\\' in original{own}: "
-            "return usual(f, text, h, o, offset, id, original, must)",
-        )
+            own += "quoted and (quoted := quotes(original, line)) < 0"
+        unit.w.head.insert(2, f"    if {own}: return {unit.unusual}")
 
     def _check(self) -> None:
         names = [
@@ -58,11 +63,14 @@ class JsonAssembler(Assembler):
             else f"{known.name} is not None and '\"' in {known.name}"
             for known in names
         }
-        self.w.line("quoted = '\"' in original")
         # A text of JSON without a backslash holds no quotation mark.
+        if self._bare:
+            return
+        if self.unit.facts.groups is not None:
+            tests.clear()
         if tests and self._pieces and self.unit.format != "json":
             self.unit.usual(f"quoted and ({' or '.join(tests.values())})")
-        self.w.line("line = text_json(original) if quoted else f'\"{original}\"'")
+        self.w.line("line = line.decode()")
 
     def _few(self, made: str, known: list[Known]) -> None:
         """One or two texts as a list, in JSON."""
@@ -107,9 +115,7 @@ class JsonAssembler(Assembler):
 
     def _value(self, tree: Tree, told: str) -> str:
         if told:
-            self.w.line(
-                f"if {told} is not None: return usual(f, text, h, o, offset, id, original, must)"
-            )
+            self.unit.usual(f"{told} is not None")
         tree["ecs"] = Known(constant={"version": ECS_VERSION}, sure=True)
         tree["tocsin"] = Known(self._tocsin(), sure=True, form=READY)
         text, _ = self._braces(tree)
@@ -164,6 +170,8 @@ class JsonAssembler(Assembler):
             return _braced(orjson.dumps(known.constant).decode())
         if known.name in self._fragments:
             return self._fragments[known.name]
+        if self._bare and known.name in ("original", "text"):
+            return f'"{{{known.name}}}"'
         if known.name == "original":
             return "{line}"
         if known.name == "text":

@@ -63,6 +63,13 @@ class Header(NamedTuple):
 #: The header of a line that has none.
 NO_HEADER = Header()
 
+_new = tuple.__new__
+
+
+def common_header(at: Instant, host: str, program: str, pid: str | None) -> Header:
+    """A header of syslog's common form; half the price of calling the class."""
+    return _new(Header, (at, host, program, pid, None, None, None, None, None, False))
+
 
 @dataclass(slots=True)
 class Line:

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from ingest.times import Instant
 
 
+#: What stands before a number's digits in an id, by how many there are (tocsin.ids).
+_LENGTHS = [b"%d:" % length for length in range(32)]
+
+
 class Origin:
     """A source's partition of the log, at one time of receipt."""
 
     __slots__ = (
-        *("_hasher", "_providers", "created", "instant", "limit", "named", "partition"),
+        *("_begin", "_providers", "created", "instant", "limit", "named", "partition"),
         *("prefix", "received", "source", "tenant", "topic", "zone"),
     )
 
@@ -48,13 +52,13 @@ class Origin:
             _check_zone(zone, source)
         #: source and tenant as JSON members, for functions that write JSON.
         self.named = orjson.dumps({"source": source, "tenant": tenant})[1:-1].decode()
-        self._hasher = hasher("event", topic, partition)
+        self._begin = hasher("event", topic, partition).copy
 
     def place(self, offset: int) -> str:
         """The id of the event of the record at `offset` (tocsin.ids.event_id)."""
-        own = self._hasher.copy()
+        own = self._begin()
         digits = b"%d" % offset
-        own.update(b"%d:%b" % (len(digits), digits))
+        own.update(_LENGTHS[len(digits)] + digits)
         return own.hexdigest()
 
     def provided(self, parser: str, identity: str) -> str:

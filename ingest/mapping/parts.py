@@ -136,9 +136,13 @@ def url(value: Any) -> Parts | None:
 def _target(value: str) -> Parts:
     """A request's target: a path, perhaps with a query."""
     path, _, query = value.partition("?")
+    return value, None, None, None, None, path, query or None, None, extension_of(path), None
+
+
+def extension_of(path: str) -> str | None:
+    """The extension of the file that the path of a request names."""
     stem, dot, last = path.rpartition("/")[2].rpartition(".")
-    extension = last if dot and stem and last.isalnum() and len(last) <= 16 else None
-    return value, None, None, None, None, path, query or None, None, extension, None
+    return last if dot and stem and last.isalnum() and len(last) <= 16 else None
 
 
 def _until(text: str, marks: str) -> tuple[str, str]:

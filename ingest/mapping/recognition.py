@@ -174,6 +174,12 @@ class Recognizer:
                 return one.program, shared if by_keys else None
         return None
 
+    def by_keys(self, format: str, f: dict[str, Any]) -> Program | None:
+        """The mapping of all lines of a format with these keys; None if it depends on more."""
+        for one in self._possible(format, f):
+            return one.program if one.asks_only_keys and not one.says else None
+        return None
+
     def _possible(self, format: str, f: dict[str, Any]) -> Iterator[Candidate]:
         """The entries that may hold for any fields that are remembered as these are."""
         for one in self._by_format[format]:

@@ -35,6 +35,9 @@ _FLOOR = 1_024
 _FEW = 8_192
 
 _ALL = frozenset(range(257))  # 256 stands for everything beyond Latin-1
+_ASCII = frozenset(range(128))
+_BLANKS = frozenset(code for code in range(128) if chr(code).isspace())
+_DIGITS = frozenset(range(0x30, 0x3A))
 _CLASSES = {
     "CATEGORY_DIGIT": r"\d",
     "CATEGORY_NOT_DIGIT": r"\D",
@@ -96,6 +99,10 @@ class Regex:
     literals: frozenset[str] = frozenset()
     #: The codes of the characters that a match may begin with; 256 is any beyond Latin-1.
     first: Chars = frozenset()
+    #: The numbers of the groups that, in an ASCII text, are never empty and hold no blanks.
+    solid: frozenset[int] = frozenset()
+    #: Those of them that hold digits only.
+    digits: frozenset[int] = frozenset()
 
     def match(self, text: str) -> re.Match[str] | None:
         """A match at the start of the text; None for one that is too long."""
@@ -130,12 +137,20 @@ def described(pattern: re.Pattern[str], longest: int, parsed: list[Any] | None =
     folded = bool(pattern.flags & re.IGNORECASE)
     chars, empty = _Counter(folded).first(items)
     runs = [] if folded else list(_literal_runs(items))
+    groups = dict(_groups(items))
+    held = {
+        number: _Counter(folded).chars(list(body)) & _ASCII
+        for number, body in groups.items()
+        if body.getwidth()[0] > 0
+    }
     return Regex(
         pattern,
         longest,
         frozenset(_taking_part(items)),
         frozenset(run for run in runs[1:] if len(run) >= MIN_LITERAL),
         _ALL if empty else chars & _ALL,
+        frozenset(number for number, chars in held.items() if not chars & _BLANKS),
+        frozenset(number for number, chars in held.items() if chars <= _DIGITS),
     )
 
 
@@ -172,6 +187,22 @@ def _taking_part(items: list[Any]) -> Iterator[int]:
             yield from _taking_part(list(argument))
         elif name in _REPEATS and int(argument[0]) > 0:
             yield from _taking_part(list(argument[2]))
+
+
+def _groups(items: list[Any]) -> Iterator[tuple[int, Any]]:
+    """The numbers of all groups and what stands in them."""
+    for name, argument in ((str(item[0]), item[1]) for item in items):
+        if name == "SUBPATTERN":
+            if argument[0] is not None:
+                yield int(argument[0]), argument[3]
+            yield from _groups(list(argument[3]))
+        elif name in ("ATOMIC_GROUP", "ASSERT"):
+            yield from _groups(list(argument if name == "ATOMIC_GROUP" else argument[1]))
+        elif name in _REPEATS:
+            yield from _groups(list(argument[2]))
+        elif name == "BRANCH":
+            for branch in argument[1]:
+                yield from _groups(list(branch))
 
 
 def _longest(cost: _Cost) -> int:
@@ -262,7 +293,7 @@ class _Counter:
             )
         if name not in _REPEATS or int(argument[1]) == 1 or not behind:
             return _Cost()
-        chars = self._chars(list(argument[2]))
+        chars = self.chars(list(argument[2]))
         if not all(chars & one for one in since) or (chars >= _ALL and behind == (_END,)):
             return _Cost()
         most = int(argument[1])
@@ -300,7 +331,7 @@ class _Counter:
                 "a repetition of a repetition, as in (a+)+, can take for ever: make the inner one "
                 "possessive (a++), or let it leave out what may follow ([^,]*,)"
             )
-        chars = self._chars(inner)
+        chars = self.chars(inner)
         if most == 1 or not follow or not all(chars & one for one in follow):
             return cost
         period = _period(follow)
@@ -367,20 +398,20 @@ class _Counter:
             return _ALL, True
         return self._set(item), False
 
-    def _chars(self, items: list[Any]) -> Chars:
+    def chars(self, items: list[Any]) -> Chars:
         """All characters that items may hold."""
         found: Chars = frozenset()
         for item in items:
             name, argument = str(item[0]), item[1]
             if name in _REPEATS:
-                found |= self._chars(list(argument[2]))
+                found |= self.chars(list(argument[2]))
             elif name == "SUBPATTERN":
-                found |= self._chars(list(argument[3]))
+                found |= self.chars(list(argument[3]))
             elif name == "ATOMIC_GROUP":
-                found |= self._chars(list(argument))
+                found |= self.chars(list(argument))
             elif name == "BRANCH":
                 for branch in argument[1]:
-                    found |= self._chars(list(branch))
+                    found |= self.chars(list(branch))
             elif name in ("GROUPREF", "GROUPREF_EXISTS"):
                 return _ALL
             elif name not in _EMPTY:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.mapping import plain
 from ingest.mapping.assembling import Unsupported
-from ingest.mapping.compiler import Unit, dispatch, first_match, reads_message
+from ingest.mapping.compiler import Unit, dispatch, first_match, plan_of, reads_message
 from ingest.mapping.emitting import Facts
 from ingest.mapping.line import NO_HEADER, Line
 from ingest.mapping.program import Match
@@ -19,8 +19,9 @@ from ingest.mapping.values import absent
 from tocsin.route import route_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from ingest.mapping.emitting import Groups
     from ingest.mapping.line import Header
     from ingest.mapping.origin import Origin
     from ingest.mapping.plain import Ran
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     #: (fields or match, text, header, origin, offset, id, original, must) → Made; None only if
     #: the text must fit a pattern of the mapping and fits none.
     Function = Callable[..., Made | None]
+    #: What a text must hold, a pattern, the longest text it may be given, and its function.
+    Attempt = tuple[str, Callable[[str], Any], int, list[Function]]
     Watch = Callable[[Line, Program, Ran], None]
 
 #: How often lines with the same keys are seen before a function is made for them.
@@ -39,7 +42,10 @@ FREQUENT = 16
 
 #: Most sets of keys that are counted, and most functions made for one, of each mapping.
 MAX_COUNTED = 512
-MAX_SPECIAL = 64
+MAX_SPECIAL = 128
+
+#: Most programs that functions of one mapping are made for.
+MAX_PROGRAMS = 16
 
 _FAILURES = (Unsupported, SyntaxError, RecursionError, MemoryError)
 
@@ -54,6 +60,7 @@ class Runner:
         self._watch = watch
         self._functions: dict[str, Function] = {}
         self._specials = 0
+        self._common: dict[str, list[list[Function]]] = {}
 
     def function(self, format: str) -> Function:
         """The function for lines of a format."""
@@ -241,6 +248,58 @@ class Runner:
         cell += [first(False), first(True)]
         return cell
 
+    # Texts behind a common header: a function for each pattern and program
+
+    def attempts(self, program: str, head: str) -> tuple[Attempt, ...] | None:
+        """What to try on texts of a program that begin with `head`, behind a common header.
+
+        A text that fits none of the patterns is for `function`; None if all are.
+        """
+        index = first_match(self.program)
+        match = None if index is None else self.program.block[index]
+        if not self._encoded or self._watch is not None or reads_message(self.program):
+            return None
+        if not isinstance(match, Match) or any(shape.when is not None for shape in match.shapes):
+            return None
+        if program not in self._common:
+            if len(self._common) >= MAX_PROGRAMS:
+                return None
+            numbers = range(len(match.shapes))
+            self._common[program] = [self._common_cell(number, program) for number in numbers]
+        cells = self._common[program]
+        return tuple(
+            (needle, fits, longest, cells[number])
+            for number, needle, fits, longest in plan_of(match.shapes, head)
+        )
+
+    def _common_cell(self, shape: int, program: str) -> list[Function]:
+        """The function of a shape for lines of a program with a common header."""
+        cell: list[Function] = []
+
+        def make(*arguments: Any) -> Made | None:
+            cell[0] = self._short("text", Facts(common=program, encoded=True), shape)
+            return cell[0](*arguments)
+
+        cell.append(make)
+        return cell
+
+    def grouped(self, format: str, groups: Groups, keys: Iterable[str], source: str) -> Function:
+        """The function for lines of a source whose fields, named by `keys`, are groups of a match.
+
+        It gives None for a line that is for `function`.
+        """
+        facts = Facts(True, dict.fromkeys(keys, str), source, encoded=True, groups=groups)
+        return self._short(format, facts)
+
+    def _short(self, format: str, facts: Facts, shape: int | None = None) -> Function:
+        if not self._encoded or self._watch is not None or self._specials >= MAX_SPECIAL:
+            return _long_way
+        self._specials += 1
+        try:
+            return Unit(self.program, format, shape=shape, facts=facts).compile()
+        except _FAILURES:
+            return _long_way
+
     def _shaped(self, shape: int) -> Function:
         """The function for a shape that takes nothing else for granted."""
         try:
@@ -250,6 +309,10 @@ class Runner:
 
 
 _KINDS = frozenset({"text", "windows", "json", "access", "csv", "cef", "leef", "kv"})
+
+
+def _long_way(*_: Any) -> None:
+    """What is for the function that takes nothing for granted."""
 
 
 class _Lazy:

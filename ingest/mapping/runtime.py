@@ -22,6 +22,7 @@ from ingest.mapping.line import (
     syslog_of,
     winlog,
 )
+from ingest.mapping.parts import extension_of
 from ingest.mapping.paths import look
 from ingest.mapping.values import NOTHING, absent, words
 from ingest.times import read_time
@@ -29,7 +30,7 @@ from tocsin.route import route_of
 
 if TYPE_CHECKING:
     from ingest.mapping.origin import Origin
-    from ingest.mapping.program import Check, Step
+    from ingest.mapping.program import Check, Pipe, Step
     from ingest.mapping.targets import Target
 
 #: Most values of the route header that one function remembers.
@@ -89,6 +90,24 @@ def instant(value: Any, received: int, zone: str) -> tuple[int, str] | None:
     return read_time(value, received, zone)
 
 
+#: Most times that one function remembers.
+MAX_TIMES = 4_096
+
+
+def timed(
+    table: dict[str, tuple[int, str]], value: str, received: int, zone: str
+) -> tuple[int, str] | None:
+    """Like `instant`; remembered, where the text alone says it (CLF, ISO 8601 in UTC)."""
+    found = read_time(value, received, zone)
+    if found is not None and (
+        (len(value) == 26 and value[2] == "/") or (value[-1] == "Z" and value[10:11] == "T")
+    ):
+        if len(table) >= MAX_TIMES:
+            table.clear()
+        table[value] = found
+    return found
+
+
 def date(value: Any, received: int, zone: str) -> str | None:
     """The text of the time of a value, None for nothing or none."""
     found = None if absent(value) else read_time(value, received, zone)
@@ -130,6 +149,13 @@ def text_json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
+def quotes(text: str, encoded: bytes) -> int:
+    """How many quotation marks a text has, if nothing else of it needed an escape; else -1."""
+    size = len(text) if text.isascii() else len(text.encode())
+    found = text.count('"')
+    return found if len(encoded) - 2 == size + found else -1
+
+
 def any_in(folded: Any, wanted: frozenset[str]) -> bool:
     """Whether any of a tuple of folded texts is wanted."""
     return folded.__class__ is tuple and not wanted.isdisjoint(folded)
@@ -139,6 +165,27 @@ def applied(step: Step, value: Any, origin: Origin) -> Any:
     """A step's result for a present value, None for nothing."""
     made = plain.apply(step, value, origin.received, origin.zone)
     return None if absent(made) else made
+
+
+#: Longest text that is remembered with what was made of it, characters.
+MAX_REMEMBERED_TEXT = 256
+
+#: Most texts of which one pipe remembers what it made: names of methods and codes are few, and
+#: of others the first are as good as any.
+MAX_PIPED = 512
+
+
+def piped(table: dict[str, Any], pipe: Pipe, value: str, origin: Origin) -> Any:
+    """What a pipe makes of a present text, None for nothing."""
+    made: Any = value
+    for step in pipe.steps:
+        if made is not None:
+            made = applied(step, made, origin)
+    if made is None:
+        made = pipe.default
+    if len(table) < MAX_PIPED and len(value) <= MAX_REMEMBERED_TEXT:
+        table[value] = made
+    return made
 
 
 def mapped(step: Step, value: Any, origin: Origin) -> Any:
@@ -219,7 +266,9 @@ NAMES: dict[str, Any] = {
     "casted_json": casted_json,
     "compared": compared,
     "date": date,
+    "dumps": orjson.dumps,
     "decode": plain.decode,
+    "extension_of": extension_of,
     "fit": fit,
     "fold": fold,
     "identity_text": plain.identity_text,
@@ -231,7 +280,9 @@ NAMES: dict[str, Any] = {
     "mapped": mapped,
     "number": number,
     "member": plain.member,
+    "piped": piped,
     "port": port,
+    "quotes": quotes,
     "process_id": process_id,
     "program_name": program_name,
     "put_below": put_below,
@@ -240,6 +291,7 @@ NAMES: dict[str, Any] = {
     "routed": routed,
     "syslog_of": syslog_of,
     "text_json": text_json,
+    "timed": timed,
     "together": plain.together,
     "unique": unique,
     "whole": whole,

@@ -1,0 +1,124 @@
+"""The short way of the commonest lines: from bytes to JSON without anything in between.
+
+A line that is not exactly of a kind that is known here goes the long way (ingest.normalizer),
+which makes the same of it. What is remembered here changes no result.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ingest.formats import access, syslog
+from ingest.framing import may_be_marked
+from ingest.mapping.recognition import HEAD, MAX_BEGINNINGS, MAX_SHAPES
+from ingest.times import known_rfc3164
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ingest.mapping.origin import Origin
+    from ingest.mapping.recognition import Recognizer
+    from ingest.mapping.runner import Attempt, Function, Made, Runner
+
+    #: (bytes, origin, offset, identity of the line at its source or "") → what `made` of a
+    #: Normalizer gives for its one event; None for a line that has to go the long way.
+    Plan = tuple[tuple[str, ...], tuple[Attempt, ...]]
+    Shortcut = Callable[[bytes, Origin, int, str], Made | None]
+
+#: Longest line that goes the short way, bytes.
+MAX_SHORT = 16_384
+
+#: A text that ends with one of them may hold JSON, or has to be stripped.
+_ENDS = frozenset("} \t\r\n\0\ufeff")
+
+#: What stands in access logs where there is no value.
+_NONE = frozenset({"", "-"})
+
+
+def shortcut(find: Recognizer, runners: dict[str, Runner]) -> Shortcut:
+    """The short way for the mappings of a library."""
+    #: Beginning and program of texts → what a text must not hold, and what to try.
+    plans: dict[tuple[str, str], Plan] = {}
+
+    def plan(key: tuple[str, str]) -> Plan:
+        attempts: tuple[Attempt, ...] | None = None
+        others: list[str] = []
+        for one in find.of_text(*key):
+            if one.named:
+                attempts = runners[one.program.id].attempts(key[1], key[0])
+            if one.named or not one.part:
+                break
+            others.append(one.part)
+        if len(plans) >= MAX_BEGINNINGS:
+            plans.clear()
+        plans[key] = tuple(others), attempts or ()
+        return plans[key]
+
+    #: Source and which fields are missing, of access logs → what makes events of the others.
+    requests: dict[tuple[object, ...], Function] = {}
+
+    def request_function(groups: tuple[str, ...], source: str) -> Function | None:
+        keys = {n: v for n, v in zip(access.COMMON.names, groups, strict=True) if v not in _NONE}
+        program = find.by_keys("access", keys)
+        if program is None:
+            return None
+        return runners[program.id].grouped("access", access.COMMON, keys, source)
+
+    def requested(text: str, origin: Origin, offset: int, id: str) -> Made | None:
+        """The event of an access log's line that has no header."""
+        if not text or text[0] == "<" or text[4:5] == "-":
+            return None  # perhaps a header of syslog
+        groups = access.parts(text)
+        if groups is None:
+            return None
+        client, ident, user, _, _, _, _, _, _, _, referrer, agent = groups
+        key = (
+            origin.source,
+            client == "-",
+            ident == "-",
+            user == "-",
+            referrer in _NONE,
+            agent in _NONE,
+        )
+        function = requests.get(key)
+        if function is None:
+            function = request_function(groups, origin.source)
+            if function is None:
+                return None
+            if len(requests) >= MAX_SHAPES:
+                requests.clear()
+            requests[key] = function
+        return function(groups, text, origin, offset, id, text)
+
+    def made(data: bytes, origin: Origin, offset: int, id: str) -> Made | None:
+        if len(data) > MAX_SHORT:
+            return None
+        text = data.decode("utf-8", "replace")
+        if not "A" <= text[:1] <= "Z":
+            return requested(text, origin, offset, id)
+        match = syslog.common(text)
+        if match is None:
+            return None
+        stamp, host, program, pid = match.groups()
+        at = known_rfc3164(stamp, origin.limit, origin.zone)
+        payload = text[match.end() :]
+        if at is None or not payload or payload[-1] in _ENDS:
+            return None
+        # Every mark has one of these characters, or is the first one of the text.
+        if ("E" in payload or '"' in payload or "(" in payload or payload[0] in "<012 #") and (
+            may_be_marked(payload)
+        ):
+            return None
+        key = (payload[:HEAD], program)
+        others, attempts = plans.get(key) or plan(key)
+        for other in others:
+            if other in payload:
+                return None
+        for needle, fits, longest, cell in attempts:
+            if needle in payload and len(payload) <= longest:
+                found = fits(payload)
+                if found is not None:
+                    return cell[0](found, payload, at, host, pid, origin, offset, id, text)
+        return None
+
+    return made

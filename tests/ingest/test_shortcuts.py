@@ -1,0 +1,102 @@
+"""The short way of common lines makes what the long way makes, or leaves them to it."""
+
+from __future__ import annotations
+
+import random
+
+import orjson
+import pytest
+
+from bench.ingest_lines import mixed
+from ingest.mapping.library import builtin
+from ingest.mapping.origin import Origin
+from ingest.normalizer import Normalizer
+
+ORIGIN = Origin("raw", 0, "a source", "default", 1_714_651_200_000, "Europe/Berlin")
+HEAD = "May  1 10:00:00 web1 sshd[7]: "
+ACCESS = '192.0.2.7 - - [01/May/2024:10:00:00 +0000] "GET {} HTTP/1.1" 200 5 "-" "curl/8.0"'
+
+#: Lines that look common and are not quite.
+ODD = (
+    HEAD + 'Failed password for a"b from 192.0.2.7 port 9 ssh2',
+    HEAD + "Failed password for a\\b from 192.0.2.7 port 9 ssh2",
+    HEAD + "Failed password for a\tb from 192.0.2.7 port 9 ssh2",
+    HEAD + "Failed password for Zoë from 192.0.2.7 port 9 ssh2",
+    HEAD + "Failed password for - from 192.0.2.7 port 9 ssh2",
+    HEAD + "Failed password for   from 192.0.2.7 port 9 ssh2",
+    HEAD + "Failed password for al from 192.0.2.777 port 9 ssh2",
+    HEAD + "Failed password for al from 2001:db8::1 port 9 ssh2",
+    HEAD + "Failed password for al from 192.0.2.7 port 70000 ssh2",
+    HEAD + "Failed password for al from 192.0.2.7 port 09 ssh2",
+    HEAD + "Failed password for invalid user al from 192.0.2.7 port 9 ssh2 ",
+    HEAD + "Failed password for CEF:0|a|b|1|2|c|5|x=y from 192.0.2.7 port 9 ssh2",
+    HEAD + 'Failed password for al from 192.0.2.7 port 9 ssh2: {"a": 1}',
+    HEAD.replace("[7]", "") + "Invalid user al from 192.0.2.7",
+    HEAD.replace("[7]", "[x]") + "Invalid user al from 192.0.2.7",
+    HEAD.replace("[7]", "[007]") + "Invalid user al from 192.0.2.7",
+    HEAD.replace("sshd", "/usr/sbin/sshd") + "Invalid user al from 192.0.2.7",
+    HEAD.replace("sshd", "SSHD") + "Invalid user al from 192.0.2.7",
+    HEAD.replace("web1", "-") + "Invalid user al from 192.0.2.7",
+    HEAD.replace("May  1", "Feb 31") + "Invalid user al from 192.0.2.7",
+    HEAD + "something that no pattern knows",
+    ACCESS.format("/"),
+    ACCESS.format("/a.html?"),
+    ACCESS.format("/a.html?q=1#top"),
+    ACCESS.format("/a.tar.gz"),
+    ACCESS.format("https://www.example.com/a?b"),
+    ACCESS.format("*"),
+    ACCESS.format('/a"b'),
+    ACCESS.format("/Zoë"),
+    ACCESS.format("/\\x22"),
+    ACCESS.format("/").replace("192.0.2.7", "2001:db8::1"),
+    ACCESS.format("/").replace("192.0.2.7", "::1"),
+    ACCESS.format("/").replace("192.0.2.7", "host.example.com"),
+    ACCESS.format("/").replace(" - - ", " - al "),
+    ACCESS.format("/").replace("May", "Foo"),
+    ACCESS.format("/").replace(" 5 ", " 0005 "),
+    ACCESS.format("/").replace("curl/8.0", "null"),
+    ACCESS.format("/").replace("curl/8.0", ""),
+    ACCESS.format("/").replace("curl/8.0", "CEF:0|a|b|1|2|c|5|src=192.0.2.9"),
+)
+
+
+@pytest.fixture(scope="module")
+def ways() -> tuple[Normalizer, Normalizer]:
+    return Normalizer(builtin(), encoded=True), Normalizer(builtin())
+
+
+def _same(ways: tuple[Normalizer, Normalizer], line: bytes) -> bool:
+    """Whether the line goes the short way, where it must become the same event."""
+    short, long = ways
+    assert short.short is not None
+    wanted = long.made(line, ORIGIN, 7, "")
+    got = short.short(line, ORIGIN, 7, "")
+    if got is None:
+        return False
+    value, *rest = got
+    assert isinstance(value, bytes)
+    [(document, *others)] = wanted
+    assert orjson.loads(value) == orjson.loads(orjson.dumps(document)), line
+    assert rest == others, line
+    return True
+
+
+def test_lines_of_all_kinds(ways: tuple[Normalizer, Normalizer]) -> None:
+    dice = random.Random(7)  # noqa: S311  (test data, no secret)
+    lines = [mixed(dice, number) for number in range(400)]
+    first = sum(_same(ways, line) for line in lines)
+    # What the long way has learned (times) does not change what the short one makes.
+    assert sum(_same(ways, line) for line in lines) >= first > 50
+
+
+@pytest.mark.parametrize("line", ODD)
+def test_lines_that_are_almost_common(ways: tuple[Normalizer, Normalizer], line: str) -> None:
+    _same(ways, line.encode())
+    _same(ways, line.encode())
+    for cut in range(1, len(line), 7):
+        if line[:cut].strip():
+            _same(ways, line[:cut].encode())
+
+
+def test_no_shortcut_where_documents_are_wanted() -> None:
+    assert Normalizer(builtin()).short is None
