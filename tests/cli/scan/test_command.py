@@ -66,7 +66,7 @@ def test_pairs_are_record_number_and_rule_id(tmp_path: Path, rules: Path) -> Non
     log.write_bytes(b"\n".join([line("/bin/ls"), line("/bin/sh", 1), b"", line("/bin/sh", 2)]))
     result = run(log, "--rules", rules, "--format", "pairs", "--jobs", 1)
     assert result.stdout == f"1\t{RULE_ID}\n3\t{RULE_ID}\n"
-    assert "4 records of 1 files, 1 rules, 2 hits, 0 records or files" in result.stderr
+    assert "4 records of 1 file, 1 rules, 2 hits, 0 records or files" in result.stderr
     assert result.exit_code == 0
 
 
@@ -320,4 +320,4 @@ def test_a_terminal_gets_a_progress_bar_and_a_pipe_none(tmp_path: Path, rules: P
     assert b"scanning" in told
     assert b"kB" in told
     assert b"0 hits" in told
-    assert b"5000 records of 1 files" in told
+    assert b"5000 records of 1 file" in told

@@ -107,7 +107,7 @@ def test_the_report_tells_everything(tmp_path: Path, rules: Path) -> None:
     text = output.read_text("utf-8")
     harmless(text)
     for words in (
-        "2 hits of 1 rules", "3 records of 1 files", "Shell as root", RULE_ID, "web-1", "alice",
+        "2 hits of 1 rules", "3 records of 1 file", "Shell as root", RULE_ID, "web-1", "alice",
         "T1548.003", "auth.log:0", "auth.log:2", "05-01 10:00:30", "/bin/sh",
     ):  # fmt: skip
         assert words in text, words
@@ -198,3 +198,13 @@ def test_the_matrix_is_in_the_order_of_attack() -> None:
     two = next(cell for cell in columns[0].cells if cell.technique == "T1204.002")
     assert two.link == "https://attack.mitre.org/techniques/T1204/002/"
     assert two.told == "Two (1)"
+
+
+def test_files_are_told_by_what_is_below_their_common_directory() -> None:
+    both = summed(hit(0, file="/var/log/a/auth.log"), hit(1, file="/var/log/b/auth.log"))
+    text = render(both, Totals())
+    assert "<code>/var/log/</code>" in text
+    assert "<code>b/auth.log:1</code>" in text
+    assert "/var/log/b" not in text
+    here = render(summed(hit(0, file="auth.log"), hit(1, file="/var/log/auth.log")), Totals())
+    assert "<code>/var/log/auth.log:1</code>" in here

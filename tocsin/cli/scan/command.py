@@ -174,7 +174,7 @@ class _Run:
         left_out = len(rules.unsupported)
         quiet = f" ({self._quiet} of rules that only feed correlations: --all)"
         click.echo(
-            f"tocsin: {self._records} records of {files} files, "
+            f"tocsin: {self._records} records of {files} file{'' if files == 1 else 's'}, "
             f"{len(rules.rules)} rules{correlations}"
             f"{f' ({left_out} cannot be evaluated: tocsin rules check)' if left_out else ''}, "
             f"{self.hits} hits{quiet if self._quiet else ''}, "

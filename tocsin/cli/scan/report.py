@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from math import ceil
+from os import sep
+from os.path import commonpath
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -103,6 +105,8 @@ def render(summary: Summary, totals: Totals) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["plain"] = printable
     environment.filters["clock"] = _clock
+    folder = _folder(summary)
+    environment.filters["within"] = lambda file: file.removeprefix(folder)
     template = environment.from_string((_HERE / "report.html.j2").read_text("utf-8"))
     shown = summary.shown()
     return template.render(
@@ -126,9 +130,22 @@ def render(summary: Summary, totals: Totals) -> str:
         ],
         top=TOP,
         hits=shown,
+        folder=folder,
         hidden=summary.hits - len(shown),
         most_hits=MAX_HITS,
     )
+
+
+def _folder(summary: Summary) -> str:
+    """The directory that all files are in, with its separator; "" if there is none."""
+    files = {rule.first.file for rule in summary.rules.values() if rule.first is not None}
+    files.update(hit.file for hits in summary.kept.values() for hit in hits)
+    parents = {str(Path(file).parent) for file in files}
+    try:
+        found = commonpath(parents)
+    except ValueError:  # none at all, or some absolute and some not
+        return ""
+    return f"{found}{sep}" if found.strip(".") and found != sep else ""
 
 
 def _digest(text: str) -> str:
@@ -194,11 +211,11 @@ def _bar_told(at: int, each: int, bar: dict[str, int]) -> str:
 
 
 def _ticks(start: int, each: int, bars: int) -> list[Tick]:
-    """Five marks at most, at the beginnings of bars."""
+    """Five marks at most, at the beginnings of bars; none whose text would leave the drawing."""
     step = max(ceil(bars / 5), 1)
     short = each < DAY
     ticks = []
-    for number in range(0, bars, step):
+    for number in (n for n in range(0, bars, step) if n * 100 <= bars * 85):
         told = _clock(iso(start + number * each))
         ticks.append(Tick(round(number * 100 / bars, 3), told[:16] if short else told[:10]))
     return ticks
