@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import orjson
 from pydantic import Field
 
-from responders.product import Product, ProductConfig, Secret, Url
+from responders.product import OptionalSecret, Product, ProductConfig, Url
 from tocsin.errors import ConnectorError
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ class AwsConfig(ProductConfig):
     """`endpoint` only for something that speaks as AWS does; else the region's own."""
 
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
-    access_key_id: Secret | None = None
-    secret_access_key: Secret | None = None
-    session_token: Secret | None = None
+    access_key_id: OptionalSecret = ""
+    secret_access_key: OptionalSecret = ""
+    session_token: OptionalSecret = ""
     endpoint: Url | None = None
 
 
@@ -124,7 +124,7 @@ class Aws(Product):
         from botocore.session import Session
 
         key, hidden = self._aws.access_key_id, self._aws.secret_access_key
-        if key is None or hidden is None:
+        if not key or not hidden:
             found = Session().get_credentials()
             if found is None:
                 message = "no AWS credentials: set access_key_id and secret_access_key"

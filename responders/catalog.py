@@ -18,6 +18,10 @@ from responders import (
     aws_instance,
     aws_nacl,
     aws_waf,
+    cloudflare,
+    crowdsec,
+    crowdstrike,
+    defender,
     entra,
     geoip,
     github,
@@ -34,6 +38,10 @@ from responders.aws_iam import AwsIam
 from responders.aws_instance import AwsInstance, AwsInstanceConfig
 from responders.aws_nacl import AwsNacl, AwsNaclConfig
 from responders.aws_waf import AwsWaf, IpSet
+from responders.cloudflare import Cloudflare, CloudflareConfig
+from responders.crowdsec import Crowdsec, CrowdsecConfig
+from responders.crowdstrike import Crowdstrike, CrowdstrikeConfig
+from responders.defender import Defender, DefenderConfig
 from responders.entra import Entra, EntraConfig
 from responders.geoip import Geoip, GeoipConfig
 from responders.github import Github, GithubConfig
@@ -74,6 +82,10 @@ KINDS: Mapping[str, Kind[Any]] = {
     "aws_instance": Kind(AwsInstanceConfig, AwsInstance, aws_instance.MANIFEST.actions),
     "aws_nacl": Kind(AwsNaclConfig, AwsNacl, aws_nacl.MANIFEST.actions),
     "aws_waf": Kind(IpSet, AwsWaf, aws_waf.MANIFEST.actions),
+    "cloudflare": Kind(CloudflareConfig, Cloudflare, cloudflare.MANIFEST.actions),
+    "crowdsec": Kind(CrowdsecConfig, Crowdsec, crowdsec.MANIFEST.actions),
+    "crowdstrike": Kind(CrowdstrikeConfig, Crowdstrike, crowdstrike.MANIFEST.actions),
+    "defender": Kind(DefenderConfig, Defender, defender.MANIFEST.actions),
     "entra": Kind(EntraConfig, Entra, entra.MANIFEST.actions),
     "geoip": Kind(GeoipConfig, Geoip, geoip.MANIFEST.actions),
     "github": Kind(GithubConfig, Github, github.MANIFEST.actions),

@@ -53,6 +53,9 @@ class SecretField:
 #: A reference to a secret, env:NAME or file:/path; the secret itself is refused.
 Secret = Annotated[str, AfterValidator(_reference), SecretField()]
 
+#: The same, or nothing.
+OptionalSecret = Annotated[str, AfterValidator(lambda v: v and _reference(v)), SecretField()]
+
 #: Where an API is, without a final slash.
 Url = Annotated[str, AfterValidator(_base)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,5 @@ def test_secrets_are_references_and_the_manifest_names_them() -> None:
         for key in secrets:
             with pytest.raises(ValidationError, match="must be a reference"):
                 TypeAdapter(fields[key].rebuild_annotation()).validate_python("pa55word")
+        plain = {key for key in fields if re.search("secret|token|password|api_?key", key)}
+        assert plain - secrets <= {"secret"}, f"{name}: {plain - secrets}"

@@ -105,7 +105,7 @@ async def test_faults(
 
 
 async def test_a_hang(mount: Mount) -> None:
-    for case, _, ended in await struck(mount, "hang", 250):
+    for case, _, ended in await struck(mount, "hang", 1_500):
         assert told(case, ended) == (case.name, "timeout", True, None)
 
 

@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from responders.base import Call, Connector
+from responders.cloudflare import Cloudflare, CloudflareConfig
+from responders.crowdsec import Crowdsec, CrowdsecConfig
+from responders.crowdstrike import Crowdstrike, CrowdstrikeConfig
+from responders.defender import Defender, DefenderConfig
 from responders.entra import Entra, EntraConfig
 from responders.github import Github, GithubConfig
 from responders.keycloak import Keycloak, KeycloakConfig
@@ -16,6 +20,14 @@ from tests.responders.vendors.identity import (
     GithubVendor,
     KeycloakVendor,
     OktaVendor,
+)
+from tests.responders.vendors.network import (
+    ACCOUNT,
+    LIST,
+    CloudflareVendor,
+    CrowdsecVendor,
+    CrowdstrikeVendor,
+    DefenderVendor,
 )
 
 if TYPE_CHECKING:
@@ -77,6 +89,39 @@ def github(url: str) -> Product:
     return Github(GithubConfig(organization="corp", token=SECRET, url=url, allow_http=True))
 
 
+def cloudflare(url: str) -> Product:
+    return Cloudflare(
+        CloudflareConfig(account=ACCOUNT, list_id=LIST, token=SECRET, url=url, allow_http=True)
+    )
+
+
+def crowdsec(url: str) -> Product:
+    config = CrowdsecConfig(
+        url=url, machine="m", password=SECRET, bouncer_key=SECRET, allow_http=True
+    )
+    return Crowdsec(config)
+
+
+def crowdstrike(url: str) -> Product:
+    config = CrowdstrikeConfig(client_id="c", client_secret=SECRET, url=url, allow_http=True)
+    return Crowdstrike(config)
+
+
+def defender(url: str) -> Product:
+    return Defender(
+        DefenderConfig(
+            tenant="tenant",
+            client_id="c",
+            client_secret=SECRET,
+            url=url,
+            login_url=url,
+            allow_http=True,
+        )
+    )
+
+
+BLOCK, ADDRESS = "firewall.block_ip", "203.0.113.66"
+ISOLATE, HOST = "host.isolate", "web-1"
 REVOKE, DISABLE = "identity.revoke_sessions", "identity.disable_user"
 KEY = "ssh-ed25519 AAAA117"
 
@@ -92,4 +137,10 @@ CASES: tuple[Case, ...] = (
     Case("github-revoke", GithubVendor, github, "code.revoke_authorizations", USER, "DELETE"),
     Case("github-key", GithubVendor, github, "code.remove_deploy_key", KEY, "DELETE",
          {"repository": "shop"}, effects=1, field="key"),
+    Case("cloudflare", CloudflareVendor, cloudflare, BLOCK, ADDRESS, "POST .*/items",
+         refusal={"success": False, "errors": [{"message": "no"}]}, effects=1, field="ip"),
+    Case("crowdsec", CrowdsecVendor, crowdsec, BLOCK, ADDRESS, "/v1/alerts", field="ip"),
+    Case("crowdstrike", CrowdstrikeVendor, crowdstrike, ISOLATE, HOST, "devices-actions",
+         refusal={"errors": [{"code": 409, "message": "no"}]}, effects=1, field="host"),
+    Case("defender", DefenderVendor, defender, ISOLATE, HOST, "/isolate", effects=1, field="host"),
 )  # fmt: skip
