@@ -7,7 +7,9 @@ and what cannot be an event is a dead letter with its bytes and one of `CODES`.
 Headers of a raw record: `source`, `tenant` and `received` as tocsin.contracts.raw_record writes
 them; `origin-id`, the identity of the line at its source (32 hexadecimal digits), which becomes
 event.id so that a line that was read twice is one event; `timezone`, the IANA zone of times that
-name none (default UTC).
+name none (default UTC); `format`, the names of the formats to try first (`ingest.expected`), where
+lines that are in none of them are noted as `format_unexpected`; `peer`, the address of who sent it,
+which becomes `tocsin.peer`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from ingest.expected import Expected
+from ingest.mapping.library import builtin
 from ingest.mapping.origin import Origin
 from ingest.normalizer import (
     MAX_EVENT,
@@ -101,7 +105,9 @@ class NormalizeStage:
 
     def __init__(self, library: Library | None = None, door: Door | None = None) -> None:
         """`door` is what enrichment and privacy do to each event, None where there is nothing."""
+        library = library or builtin()
         normalizer = Normalizer(library, encoded=door is None)
+        self._expected = Expected(library, encoded=door is None)
         self._made, self._short = normalizer.made, normalizer.short
         self._origins = Origins()
         self._door = door
@@ -117,7 +123,7 @@ class NormalizeStage:
         short = self._short
         for record in records if short is None else self._quickly(short, records, batch):
             try:
-                outgoing = self._outgoing(record)
+                outgoing = self._outgoing(record, batch)
             except self._refused as error:
                 outputs += self._letters(record, error, batch)
                 continue
@@ -149,6 +155,9 @@ class NormalizeStage:
                     yield record
                     continue
                 seen = headers if origins.last is origin else None
+            if origin.formats:
+                yield record
+                continue
             made = short(value, origin, offset, id)
             if made is None:
                 yield record
@@ -173,14 +182,21 @@ class NormalizeStage:
         # Of the time of receipt: the letter is a function of the record alone.
         return dead_letters(self.name, record, code, reason, record.timestamp, PARSERS)
 
-    def _outgoing(self, record: Record) -> list[Outgoing]:
+    def _outgoing(self, record: Record, batch: Batch) -> list[Outgoing]:
         """The events of a raw record; all of them or BadInput."""
         outgoing = []
         door = self._door
         if door is not None:
             record = door.opened(record)
         origin, origin_id = self._origins.of(record)
-        for made, at, route, host in self._made(record.value, origin, record.offset, origin_id):
+        events = None
+        if origin.formats:
+            events = self._expected.made(record.value, origin, record.offset, origin_id)
+            if events is None:
+                batch.noted["format_unexpected"] += 1
+        if events is None:
+            events = self._made(record.value, origin, record.offset, origin_id)
+        for made, at, route, host in events:
             if door is not None and isinstance(made, dict):
                 door.admit(made, origin.source)
                 route = route_of(made)
@@ -247,6 +263,8 @@ class Origins:
             known.get("tenant", b"").decode("utf-8", "replace") or "default",
             int(received) if received.isdigit() else record.timestamp,
             known.get("timezone", b"UTC").decode("utf-8", "replace"),
+            formats=known.get("format", b"").decode("utf-8", "replace"),
+            peer=known.get("peer", b"").decode("utf-8", "replace"),
         )
         if received.isdigit() and "origin-id" not in known:
             self._headers, self._place = headers, (record.topic, record.partition)

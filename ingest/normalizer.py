@@ -407,8 +407,7 @@ class Normalizer:
         relate(document)
         document["tocsin"] = {
             "origin": f"{origin.prefix}{offset}",
-            "source": origin.source,
-            "tenant": origin.tenant,
+            **origin.whence,
             "parser": {"name": parser, "version": PARSER_VERSION},
             **(header.own or {}),
             **document.get("tocsin", {}),

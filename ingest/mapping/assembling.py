@@ -397,7 +397,7 @@ class Assembler:
         program = self.unit.program
         parser = self.w.bind({"name": program.id, "version": program.version}, "E")
         return (
-            '{"origin": f"{o.prefix}{offset}", "source": o.source, "tenant": o.tenant, '
+            '{"origin": f"{o.prefix}{offset}", **o.whence, '
             f'"parser": {parser}}}'
         )
 

@@ -25,14 +25,27 @@ class Origin:
     """A source's partition of the log, at one time of receipt."""
 
     __slots__ = (
-        *("_begin", "_providers", "created", "instant", "limit", "named", "partition"),
-        *("prefix", "received", "source", "tenant", "topic", "zone"),
+        *("_begin", "_providers", "created", "formats", "instant", "limit", "named", "partition"),
+        *("prefix", "received", "source", "tenant", "topic", "whence", "zone"),
     )
 
     def __init__(
-        self, topic: str, partition: int, source: str, tenant: str, received: int, zone: str
+        self,
+        topic: str,
+        partition: int,
+        source: str,
+        tenant: str,
+        received: int,
+        zone: str,
+        *,
+        formats: str = "",
+        peer: str = "",
     ) -> None:
-        """Raises BadInput `received_unreadable` or `timezone_unknown`."""
+        """`formats` are those that the source names, comma-separated; `peer` is who sent it.
+
+        Raises BadInput `received_unreadable` or `timezone_unknown`.
+        """
+        self.formats = formats
         self.topic = topic
         self.partition = partition
         self.source = source
@@ -50,8 +63,9 @@ class Origin:
         self._providers: dict[str, blake2b] = {}
         if zone != "UTC":
             _check_zone(zone, source)
-        #: source and tenant as JSON members, for functions that write JSON.
-        self.named = orjson.dumps({"source": source, "tenant": tenant})[1:-1].decode()
+        #: What events say of it in `tocsin`, and as JSON members for functions that write JSON.
+        self.whence = {"source": source, "tenant": tenant, **({"peer": peer} if peer else {})}
+        self.named = orjson.dumps(self.whence)[1:-1].decode()
         self._begin = hasher("event", topic, partition).copy
 
     def place(self, offset: int) -> str:

@@ -168,8 +168,7 @@ def finish(
     document["ecs"] = {"version": ECS_VERSION}
     document["tocsin"] = {
         "origin": f"{origin.prefix}{offset}",
-        "source": origin.source,
-        "tenant": origin.tenant,
+        **origin.whence,
         "parser": {"name": program.id, "version": program.version},
         **(header.own or {}),
     }
