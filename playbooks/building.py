@@ -13,16 +13,22 @@ from pydantic import ValidationError
 from playbooks import model
 from playbooks.program import (
     ACTION_FIELDS,
+    APPROVAL_FIELDS,
     CASE_INPUTS,
+    EACH_FIELDS,
+    ITEM_NAMES,
     RUN_FIELDS,
     RUN_NAMES,
     STEP_FIELDS,
     ActionStep,
+    ApprovalStep,
+    EachStep,
     LetStep,
     ParallelStep,
     Playbook,
     Step,
     StopStep,
+    WaitStep,
     supplied_inputs,
 )
 from playbooks.source import CEL, KeyPath, key_text
@@ -34,6 +40,8 @@ from tocsin.errors import ExpressionError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
+
+    from jinja2 import Template
 
     from tocsin.expressions import Expression
 
@@ -215,13 +223,60 @@ class _Builder:
                 return LetStep(step.id, condition, known, step.on_error, step.always)
             case model.ParallelStep():
                 return self._parallel(step, at, condition)
+            case model.EachStep():
+                return self._each(step, at, condition)
+            case model.ApprovalStep():
+                return self._approval(step, at, condition)
+            case model.WaitStep():
+                self._in_time(step.wait, (*at, "wait"))
+                return WaitStep(step.id, condition, step.wait)
             case model.StopStep():
-                try:
-                    return StopStep(step.id, condition, compile_text(step.stop))
-                except TextError as error:
-                    self._broken = True
-                    self._complain((*at, "stop"), str(error))
-                    return None
+                text = self._text(step.stop, (*at, "stop"))
+                return None if text is None else StopStep(step.id, condition, text)
+
+    def _text(self, text: str, at: KeyPath) -> Template | None:
+        try:
+            return compile_text(text)
+        except TextError as error:
+            self._broken = True
+            self._complain(at, str(error))
+            return None
+
+    def _in_time(self, duration: int, at: KeyPath) -> None:
+        if duration >= self._document.limits.deadline:
+            self._complain(
+                at, "this is not over before the run's deadline", "raise limits.deadline"
+            )
+
+    def _approval(
+        self, step: model.ApprovalStep, at: KeyPath, condition: Expression | None
+    ) -> ApprovalStep | None:
+        spec, inner = step.approval, (*at, "approval")
+        last = spec.escalate.timeout if spec.escalate else 0
+        self._in_time(spec.timeout + last, (*inner, "timeout"))
+        exclude = [
+            self._compile(text, (*inner, "approvers", "exclude", index), RUN_NAMES)
+            for index, text in enumerate(spec.approvers.exclude)
+        ]
+        message = self._text(spec.message, (*inner, "message"))
+        if message is None:
+            return None
+        known = tuple(each for each in exclude if each is not None)
+        return ApprovalStep(step.id, condition, spec, message, known)
+
+    def _each(
+        self, step: model.EachStep, at: KeyPath, condition: Expression | None
+    ) -> EachStep | None:
+        inner = (*at, "for_each")
+        items = self._compile(step.for_each.items, (*inner, "in"), RUN_NAMES)
+        where = (*inner, "do")
+        check = self._condition(step.for_each.do.condition, (*where, "if"), ITEM_NAMES)
+        do = self._action(step.for_each.do, step.id, where, check, names=ITEM_NAMES)
+        if items is None:
+            return None
+        return EachStep(
+            step.id, condition, items, do, step.for_each.join, step.on_error, step.always
+        )
 
     def _parallel(
         self, step: model.ParallelStep, at: KeyPath, condition: Expression | None
@@ -262,9 +317,11 @@ class _Builder:
         condition: Expression | None,
         on_error: str = "continue",
         always: bool = False,
+        names: tuple[str, ...] = RUN_NAMES,
     ) -> ActionStep:
         inputs = {
-            name: self._input(value, (*at, "with", name)) for name, value in step.inputs.items()
+            name: self._input(value, (*at, "with", name), names)
+            for name, value in step.inputs.items()
         }
         action = self._actions.get(step.action)
         if action is None:
@@ -278,13 +335,13 @@ class _Builder:
                 self._complain(where, f"no guard list '{name}'", suggestion)
         return ActionStep(path, condition, step, inputs, action, on_error, always)
 
-    def _input(self, value: Any, at: KeyPath) -> Any:
+    def _input(self, value: Any, at: KeyPath, names: tuple[str, ...]) -> Any:
         if model.is_expression(value):
-            return self._compile(value[CEL], at, RUN_NAMES)
+            return self._compile(value[CEL], at, names)
         if isinstance(value, dict):
-            return {name: self._input(item, (*at, name)) for name, item in value.items()}
+            return {name: self._input(item, (*at, name), names) for name, item in value.items()}
         if isinstance(value, list):
-            return [self._input(item, (*at, index)) for index, item in enumerate(value)]
+            return [self._input(item, (*at, index), names) for index, item in enumerate(value)]
         return value
 
     # what a verb allows
@@ -379,6 +436,10 @@ def _fields(step: model.KnownStep) -> Collection[str]:
             return (*STEP_FIELDS, *step.let)
         case model.ParallelStep():
             return (*STEP_FIELDS, *(branch.id for branch in step.parallel.branches))
+        case model.EachStep():
+            return EACH_FIELDS
+        case model.ApprovalStep():
+            return APPROVAL_FIELDS
         case model.ActionStep():
             return ACTION_FIELDS
         case _:
@@ -391,3 +452,5 @@ def _action_steps(steps: tuple[Step, ...]) -> Iterator[ActionStep]:
             yield step
         elif isinstance(step, ParallelStep):
             yield from step.branches
+        elif isinstance(step, EachStep):
+            yield step.do

@@ -20,17 +20,21 @@ from tocsin.contracts import EffectStatus, RunEvent
 from tocsin.ids import digest
 
 if TYPE_CHECKING:
-    from tocsin.contracts import Result, Start, Timer
+    from tocsin.contracts import Decision, Result, Start, Timer
 
 #: A finished run is remembered this long: a late result or alert must find it.
 RETENTION = 7 * 86_400_000
 #: What the timeline keeps of an event's data, and how much text of each.
 _TIMELINE_KEYS = (
-    "alert", "attempt", "effect", "failure", "if", "late", "late_by", "outcome", "reason",
-    "revision", "target", "values", "verb", "verdicts",
+    "alert", "applied", "attempt", "by", "comment", "decision", "due", "effect", "failure", "if",
+    "late", "late_by", "outcome", "plan", "reason", "revision", "target", "values", "verb",
+    "verdicts",
 )  # fmt: skip
 _TIMELINE_BYTES = 512
 
+
+#: Most answers remembered of one approval.
+MAX_ANSWERS = 50
 
 #: What a result's status makes of its step, and the event that says so.
 RESULTS: dict[EffectStatus, tuple[StepStatus, str]] = {
@@ -144,6 +148,25 @@ class Journal:
             return own
         self.set(attached={**state.attached, alert_id: revision})
         self.emit("attached", "", {"alert": alert_id, "revision": revision})
+        return True
+
+    def note_answer(self, decision: Decision, objection: str) -> bool:
+        """Note an answer, once; whether it is news. One with an objection does not count."""
+        approval = self.state.step(decision.step).approval
+        if approval is None or decision.id in approval.answers:
+            return False
+        if len(approval.answers) >= MAX_ANSWERS:
+            return False
+        answers = (*approval.answers, decision.id)
+        self.put(decision.step, approval=approval.model_copy(update={"answers": answers}))
+        data: dict[str, Any] = {
+            "by": decision.by,
+            "decision": "approved" if decision.approve else "denied",
+            "applied": not objection,
+        }
+        data |= {"reason": objection} if objection else {}
+        data |= {"comment": decision.comment[:500]} if decision.comment else {}
+        self.emit("answered", decision.step, data)
         return True
 
     def receive(self, result: Result) -> Receipt:

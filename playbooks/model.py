@@ -169,7 +169,10 @@ class Guard(Model):
 
     never: tuple[str, ...] = ()
     rate: Rate | None = None
-    drift: Later = None
+    drift: Annotated[
+        Literal["require_same"] | None,
+        Field(description="Act only on exactly what an approval before this step has seen."),
+    ] = None
 
 
 class Retry(Model):
@@ -258,6 +261,71 @@ class ParallelStep(Step):
     always: bool = False
 
 
+class Approvers(Model):
+    """Who may answer: members of `group`, `quorum` of them, nobody whom `exclude` names.
+
+    The subject of the alert (`alert.user.name`) is always excluded.
+    """
+
+    group: Annotated[str, Field(min_length=1, max_length=100)]
+    quorum: Annotated[int, Field(ge=1, le=10)] = 1
+    exclude: tuple[Expression, ...] = ()
+
+
+class Escalation(Model):
+    """Whom to ask instead when nobody answered, and for how long."""
+
+    group: Annotated[str, Field(min_length=1, max_length=100)]
+    timeout: Duration
+
+
+class Approval(Model):
+    """A question to people; what they approve is the exact plan of the steps that follow."""
+
+    message: Annotated[str, Field(min_length=1, max_length=2000)]
+    channels: tuple[Annotated[str, Field(max_length=200)], ...] = ()
+    approvers: Approvers
+    timeout: Duration
+    on_timeout: Literal["deny", "approve", "escalate"] = "deny"
+    escalate: Escalation | None = None
+
+    @model_validator(mode="after")
+    def _escalation(self) -> Approval:
+        if (self.on_timeout == "escalate") != (self.escalate is not None):
+            raise PydanticCustomError(
+                "approval", "'on_timeout: escalate' and 'escalate' belong together"
+            )
+        return self
+
+
+class ApprovalStep(Step):
+    """A question; later steps look at `steps.<id>.decision`: approved or denied."""
+
+    approval: Approval
+
+
+class WaitStep(Step):
+    """A pause."""
+
+    wait: Annotated[Duration, Field(le=MAX_DEADLINE)]
+
+
+class Each(Model):
+    """One action for each item of a list, all at the same time; `item` is the item."""
+
+    items: Annotated[Expression, Field(alias="in")]
+    do: Act
+    join: Join = Join()
+
+
+class EachStep(Step):
+    """An action for each item of a list, in the sequence of steps."""
+
+    for_each: Each
+    on_error: OnError = "stop"
+    always: bool = False
+
+
 class StopStep(Step):
     """End the run here, for the reason given (text with {{ }}); always-steps still run."""
 
@@ -269,13 +337,10 @@ class LaterStep(Model):
 
     model_config = ConfigDict(extra="ignore")
 
-    approval: Later = None
-    for_each: Later = None
     run: Later = None
-    wait: Later = None
 
 
-_KINDS = ("action", "let", "parallel", "stop")
+_KINDS = ("action", "let", "parallel", "for_each", "approval", "wait", "stop")
 
 
 def _kind(value: object) -> str | None:
@@ -292,6 +357,12 @@ def _kind(value: object) -> str | None:
             return "<let>"
         case ParallelStep():
             return "<parallel>"
+        case EachStep():
+            return "<for_each>"
+        case ApprovalStep():
+            return "<approval>"
+        case WaitStep():
+            return "<wait>"
         case StopStep():
             return "<stop>"
         case _:
@@ -299,17 +370,20 @@ def _kind(value: object) -> str | None:
 
 
 #: A step that the engine can run.
-KnownStep = ActionStep | LetStep | ParallelStep | StopStep
+KnownStep = ActionStep | LetStep | ParallelStep | EachStep | ApprovalStep | WaitStep | StopStep
 AnyStep = Annotated[
     Annotated[ActionStep, Tag("<action>")]
     | Annotated[LetStep, Tag("<let>")]
     | Annotated[ParallelStep, Tag("<parallel>")]
+    | Annotated[EachStep, Tag("<for_each>")]
+    | Annotated[ApprovalStep, Tag("<approval>")]
+    | Annotated[WaitStep, Tag("<wait>")]
     | Annotated[StopStep, Tag("<stop>")]
     | Annotated[LaterStep, Tag("<later>")],
     Discriminator(
         _kind,
         custom_error_type="step_kind",
-        custom_error_message="a step has exactly one of action, let, parallel and stop",
+        custom_error_message=f"a step has exactly one of {', '.join(_KINDS)}",
     ),
 ]
 
@@ -353,8 +427,10 @@ class PlaybookDocument(Model):
 KEYS: dict[str, type[BaseModel]] = {
     "": PlaybookDocument, "metadata": Metadata, "trigger": Trigger, "dedup": Dedup,
     "limits": Limits, "hold": Hold, "guard": Guard, "rate": Rate, "retry": Retry, "join": Join,
-    "parallel": Parallel, "branches": Act, "<action>": ActionStep, "<let>": LetStep,
-    "<parallel>": ParallelStep, "<stop>": StopStep,
+    "parallel": Parallel, "branches": Act, "for_each": Each, "do": Act, "approval": Approval,
+    "approvers": Approvers, "escalate": Escalation, "<action>": ActionStep, "<let>": LetStep,
+    "<parallel>": ParallelStep, "<for_each>": EachStep, "<approval>": ApprovalStep,
+    "<wait>": WaitStep, "<stop>": StopStep,
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from playbooks import model
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 #: What expressions of a run may name.
 RUN_NAMES = ("alert", "vars", "steps", "run")
+#: What expressions of a `for_each` may name besides.
+ITEM_NAMES = (*RUN_NAMES, "item")
 RUN_FIELDS = ("id", "started", "playbook", "version")
 #: What `steps.<id>` of an action holds; a `parallel` has its branches and these without `output`.
 ACTION_FIELDS = ("status", "output", "reason", "attempts", "failure")
 STEP_FIELDS = ("status", "reason")
+APPROVAL_FIELDS = (*STEP_FIELDS, "decision", "by")
+EACH_FIELDS = (*STEP_FIELDS, "count", "succeeded", "failed")
 #: Inputs that the engine itself fills in for actions on the case (reports).
 CASE_INPUTS = ("run", "alert")
 
@@ -80,6 +84,48 @@ class ParallelStep:
 
 
 @dataclass(frozen=True, slots=True)
+class EachStep:
+    """An action for each item of a list; `do.path` is the step's id, items add their number."""
+
+    path: str
+    condition: Expression | None
+    items: Expression
+    do: ActionStep
+    join: model.Join
+    on_error: str = "stop"
+    always: bool = False
+
+    @property
+    def needed(self) -> int | None:
+        """How many items must succeed; None if none may fail."""
+        return 1 if self.join.any else self.join.min_success
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalStep:
+    """A question to people."""
+
+    path: str
+    condition: Expression | None
+    spec: model.Approval
+    message: Template
+    exclude: tuple[Expression, ...]
+    on_error: str = "stop"
+    always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WaitStep:
+    """A pause of `duration` ms."""
+
+    path: str
+    condition: Expression | None
+    duration: int
+    on_error: str = "stop"
+    always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StopStep:
     """The end of the run, on purpose."""
 
@@ -90,7 +136,7 @@ class StopStep:
     always: bool = False
 
 
-Step = ActionStep | LetStep | ParallelStep | StopStep
+Step = ActionStep | LetStep | ParallelStep | EachStep | ApprovalStep | WaitStep | StopStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +166,16 @@ class Playbook:
         """Whether a run notes further alerts; otherwise they are dropped."""
         dedup = self.document.trigger.dedup
         return dedup is None or dedup.on_duplicate == "attach"
+
+    def action_at(self, path: str) -> ActionStep:
+        """The action of a path: a step, a branch, or an item ("each.3") of a for_each."""
+        found = self.by_path.get(path)
+        if found is not None:
+            return found
+        parent, _, number = path.rpartition(".")
+        if parent not in self.by_path or not number.isdigit():
+            raise KeyError(path)
+        return replace(self.by_path[parent], path=path)
 
     @property
     def main(self) -> tuple[Step, ...]:

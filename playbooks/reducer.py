@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from playbooks.journal import Journal, Receipt, revision_of
 from playbooks.run_state import Outcome, Phase, RunState
 from playbooks.turn import Turn
-from tocsin.contracts import Cancel, Effect, Mode, Returned, RunEvent, Start, Timer
+from tocsin.contracts import Cancel, Decision, Effect, Mode, Returned, RunEvent, Start, Timer
 
 if TYPE_CHECKING:
     from playbooks.program import Playbook
@@ -59,6 +59,8 @@ def reduce(
             changed = turn.timer(command)
         case Cancel():
             changed = turn.cancel(command)
+        case Decision():
+            changed = turn.decided(command)
     if not changed:
         return Transition(state, effects=tuple(state.unanswered()), changed=False)
     return _transition(turn)
@@ -72,6 +74,8 @@ def _after_the_end(state: RunState, command: Command) -> Transition:
             changed = journal.attach(command)
         case Returned():
             changed = journal.receive(command.result) is not Receipt.KNOWN
+        case Decision():
+            changed = journal.note_answer(command, "the run is over")
         case Timer() if journal.is_due(command):
             return Transition(None)
         case Timer() | Cancel():

@@ -29,7 +29,7 @@ MAX_CASE_OUTPUT = 4 * 1024
 
 
 class StepStatus(StrEnum):
-    """Where a step stands; `waiting` is for its next attempt."""
+    """Where a step stands; `waiting` is for its next attempt, an answer, or its time."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -76,6 +76,36 @@ class Kept(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class PlannedAction(Kept):
+    """An action as people were asked to approve it; `known` if its inputs were."""
+
+    step: str
+    verb: str
+    target: str = ""
+    inputs_hash: str = ""
+    hold: int = 0
+    known: bool = False
+
+
+class ApprovalState(Kept):
+    """An open (or answered) question.
+
+    `plan` is the hash of what is asked; `approved` who said yes; `answers` the ids of all answers
+    that came, counted or not, so that none counts twice.
+    """
+
+    plan: str
+    actions: tuple[PlannedAction, ...] = ()
+    group: str
+    quorum: int = 1
+    excluded: tuple[str, ...] = ()
+    expires: int = 0
+    approved: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    escalated: bool = False
+    decision: str = ""
+
+
 class StepState(Kept):
     """What became of a step.
 
@@ -94,6 +124,7 @@ class StepState(Kept):
     attempt: int = 0
     answered: tuple[int, ...] = ()
     case: bool = False
+    approval: ApprovalState | None = None
     held_until: int | None = None
     started: int = 0
     ended: int = 0

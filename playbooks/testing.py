@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from playbooks.model import Duration
 from playbooks.reducer import reduce
 from playbooks.run_state import OPEN, Phase, RunState
 from playbooks.source import mistakes, read_source
 from tocsin.contracts import (
+    Decision,
     Effect,
     EffectStatus,
     Failure,
@@ -32,7 +33,7 @@ from tocsin.errors import ContentErrors, ExpressionError
 from tocsin.ids import run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from playbooks.program import Playbook
     from tocsin.contracts import Command
@@ -61,6 +62,28 @@ class Answer(_Scripted):
     after: Duration = DEFAULT_DELAY
 
 
+class Said(_Scripted):
+    """What a person answers to an approval; without `groups` one of the group that is asked."""
+
+    approve: bool = True
+    by: str = "an analyst"
+    groups: tuple[str, ...] | None = None
+    after: Duration = 60_000
+
+
+def _said(value: Any) -> Any:
+    """`approve`, `deny` or `silent` is short for one answer of that kind, or none."""
+    items = value if isinstance(value, list) else [value]
+    words: dict[object, list[Any]] = {
+        "approve": [{}], "deny": [{"approve": False}], "silent": [],
+    }  # fmt: skip
+    return [
+        each
+        for item in items
+        for each in (words.get(item, [item]) if isinstance(item, str) else [item])
+    ]
+
+
 def _answers(value: Any) -> Any:
     """A word is a status, a single answer is for every attempt."""
     items = value if isinstance(value, list) else [value]
@@ -69,6 +92,10 @@ def _answers(value: Any) -> Any:
 
 #: One answer for each attempt; the last is for all further ones.
 Answers = Annotated[tuple[Answer, ...], BeforeValidator(_answers)]
+
+
+#: Answers of people to one approval.
+Decisions = Annotated[tuple[Said, ...], BeforeValidator(_said), Field(strict=False)]
 
 
 class Expectation(_Scripted):
@@ -88,12 +115,18 @@ class Expectation(_Scripted):
 
 
 class Case(_Scripted):
-    """One test: an alert, the products' answers by step, and what is expected."""
+    """One test: an alert, the products' and people's answers by step, and what is expected.
+
+    `crash` names a step: the engine dies after that step's effect has happened and before anybody
+    knows, and comes back from its stored state, so that the effect is asked for again.
+    """
 
     name: str
     alert: dict[str, Any]
     mode: Literal["enforce", "dry_run"] = "enforce"
     answers: dict[str, Answers] = {}
+    decisions: dict[str, Decisions] = {}
+    crash: str = ""
     expect: Expectation
 
 
@@ -136,7 +169,16 @@ def run_test(playbook: Playbook, case: Case) -> Played:
         return Played(None, (), (), (f"the alert {word}",))
     if not triggered:
         return Played(None, (), ())
-    played = play(playbook, case.alert, case.answers, Mode(case.mode))
+    if case.crash and case.crash.partition(".")[0] not in {s.path for s in playbook.steps}:
+        return Played(None, (), (), (f"crash: no step '{case.crash}'",))
+    played = play(
+        playbook,
+        case.alert,
+        case.answers,
+        Mode(case.mode),
+        decisions=case.decisions,
+        crash=case.crash,
+    )
     problems = tuple(_problems(played, case.expect))
     return Played(played.state, played.events, played.effects, problems)
 
@@ -146,8 +188,14 @@ def play(
     alert: dict[str, Any],
     answers: Mapping[str, tuple[Answer, ...]],
     mode: Mode = Mode.ENFORCE,
+    *,
+    decisions: Mapping[str, tuple[Said, ...]] | None = None,
+    crash: str = "",
 ) -> Played:
-    """Run a playbook on an alert to its end; steps without an answer in the script succeed."""
+    """Run a playbook on an alert to its end; steps without an answer in the script succeed.
+
+    Nobody answers an approval for which the script has no decisions.
+    """
     run = run_id(playbook.hash, "test", START)
     commands: list[Command] = [
         Start(run_id=run, playbook=playbook.id, playbook_hash=playbook.hash, alert=alert, at=START)
@@ -155,6 +203,7 @@ def play(
     state: RunState | None = None
     events: list[RunEvent] = []
     effects: list[Effect] = []
+    asked: set[str] = set()
     for _ in range(MAX_COMMANDS):
         commands.sort(key=lambda command: command.at)
         command = commands.pop(0)
@@ -164,12 +213,41 @@ def play(
         if step.changed:
             effects += step.effects
             commands += [c for e in step.effects if (c := _answered(e, command.at, answers))]
+        if state is not None and crash and any(e.step == crash for e in step.effects):
+            state = RunState.from_json(state.to_json())
+            again = list(state.unanswered())
+            effects += again
+            commands += [c for e in again if (c := _answered(e, command.at, answers))]
+        if state is not None:
+            commands += _said_to(state, decisions or {}, asked, command.at)
         if state is None or state.phase is Phase.FINISHED:
             break
         commands = [c for c in commands if not isinstance(c, Timer)] + [
             Timer(run_id=run, timer=name, due=due, at=due) for name, due in state.timers.items()
         ]
     return Played(state, tuple(events), tuple(effects))
+
+
+def _said_to(
+    state: RunState, decisions: Mapping[str, tuple[Said, ...]], asked: set[str], now: int
+) -> Iterator[Decision]:
+    """The answers of people to questions that are open and new."""
+    for path, step in state.steps.items():
+        approval = step.approval
+        if approval is None or step.status not in OPEN or approval.plan in asked:
+            continue
+        asked.add(approval.plan)
+        for number, said in enumerate(decisions.get(path, ())):
+            yield Decision(
+                run_id=state.run_id,
+                step=path,
+                id=f"{path}-{approval.plan[:8]}-{number}",
+                approve=said.approve,
+                by=said.by,
+                groups=(approval.group,) if said.groups is None else said.groups,
+                plan=approval.plan,
+                at=now + said.after,
+            )
 
 
 def _answered(

@@ -2,62 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from playbooks.bounds import MAX_OUTPUT, fitted
-from playbooks.effects import Unable, make_effect, prepare, release_effect, retry_delay
-from playbooks.journal import RESULTS, Journal, Receipt, told
-from playbooks.program import ActionStep, LetStep, ParallelStep, Playbook, Step, StopStep
-from playbooks.run_state import (
-    FAILURES,
-    OPEN,
-    SUCCESSES,
-    Outcome,
-    Phase,
-    RunState,
-    StepStatus,
-    bindings,
+from playbooks.asking import Asking
+from playbooks.journal import Receipt
+from playbooks.program import (
+    ActionStep,
+    ApprovalStep,
+    EachStep,
+    LetStep,
+    ParallelStep,
+    Step,
+    StopStep,
+    WaitStep,
 )
+from playbooks.run_state import FAILURES, OPEN, Outcome, Phase, StepStatus
 from playbooks.text import TextError, render_text
-from tocsin.contracts import (
-    Cancel,
-    Effect,
-    Failure,
-    Mode,
-    Result,
-    Timer,
-)
 from tocsin.errors import ExpressionError
 
-#: An answer may take this much longer than the call itself: queues, other effects on the target.
-ANSWER_GRACE = 120_000
+if TYPE_CHECKING:
+    from tocsin.contracts import Cancel, Decision, Result, Timer
+
 #: A watchdog that fires later than this was delayed with everything else: it starts again once.
 LATE = 30_000
 
-#: What an event keeps of the values that made a condition false, bytes of JSON.
-MAX_VALUES = 1024
 
-#: The event that goes with giving up on a step.
-_EVENTS = {
-    StepStatus.TIMED_OUT: "timed_out",
-    StepStatus.CANCELLED: "cancelled",
-}
-
-
-class Turn(Journal):
+class Turn(Asking):
     """One command's work on a run."""
-
-    def __init__(self, state: RunState, playbook: Playbook, mode: Mode, at: int) -> None:
-        super().__init__(state, at)
-        self._playbook = playbook
-        self._mode = mode
-        self.effects: list[Effect] = []
-        self._branches = {
-            step.path: tuple(b.spec.id for b in step.branches)
-            if isinstance(step, ParallelStep)
-            else ()
-            for step in playbook.steps
-        }
 
     # commands
 
@@ -93,7 +64,7 @@ class Turn(Journal):
             case Receipt.NOTED:
                 return True
             case Receipt.AWAITED:
-                self._take(self._playbook.by_path[result.step], result)
+                self._take(self._playbook.action_at(result.step), result)
                 self._advance()
                 return True
 
@@ -115,8 +86,20 @@ class Turn(Journal):
                 self._abandon(path, StepStatus.TIMED_OUT, reason, late)
             case ["join", path]:
                 self._join_timeout(path, late)
+            case ["wait", path]:
+                self._end_step(path, StepStatus.OK)
+                self.emit("succeeded", path, {"late_by": late})
+            case ["approval", path]:
+                self._unanswered(path, late)
             case _:
                 raise ValueError(f"the run has a timer '{command.timer}' that nothing handles")
+        self._advance()
+        return True
+
+    def decided(self, decision: Decision) -> bool:
+        """Take an answer to an approval and go on, if it settles it."""
+        if not self.decide(decision):
+            return False
         self._advance()
         return True
 
@@ -151,7 +134,7 @@ class Turn(Journal):
             step = steps[self.state.cursor]
             if self.state.step(step.path).status is StepStatus.PENDING:
                 self._begin_step(step)
-            if isinstance(step, ParallelStep):
+            if isinstance(step, ParallelStep | EachStep):
                 self._join(step)
             status = self.state.step(step.path).status
             if status in OPEN:
@@ -176,6 +159,15 @@ class Turn(Journal):
         self.set(phase=Phase.ALWAYS, cursor=0, outcome=outcome, reason=reason)
         self.arm("deadline", self.at + self._playbook.document.limits.deadline)
 
+    def _deadline(self, late: int) -> None:
+        reason = "the deadline has passed"
+        main = self.state.phase is Phase.MAIN
+        self._abandon_open(StepStatus.TIMED_OUT, reason, late)
+        if main:
+            self._end_main(Outcome.TIMED_OUT, reason)
+        else:
+            self.arm("deadline", self.at + self._playbook.document.limits.deadline)
+
     def _begin_step(self, step: Step) -> None:
         if not self._holds(step):
             return
@@ -191,215 +183,18 @@ class Turn(Journal):
                 for branch in step.branches:
                     if self._holds(branch):
                         self._request(branch)
+            case EachStep():
+                self._begin_each(step)
+            case ApprovalStep():
+                self._ask(step)
+            case WaitStep():
+                due = self.at + step.duration
+                self.put(step.path, status=StepStatus.WAITING, started=self.at)
+                self.arm(f"wait/{step.path}", due)
+                self.emit("waiting", step.path, {"due": due})
             case StopStep():
                 try:
                     reason = render_text(step.reason, self._bindings())
                 except TextError as error:
                     reason = f"the run was stopped; its reason could not be written: {error}"
                 self._end_step(step.path, StepStatus.OK, reason=reason)
-
-    def _holds(self, step: Step) -> bool:
-        """Whether the step's `if` is true; if not, the step has ended. An error is no true."""
-        path, condition = step.path, step.condition
-        if isinstance(step, ActionStep):
-            self.put(path, verb=step.spec.action)
-        if condition is None:
-            return True
-        seen = self._bindings()
-        try:
-            if condition.test(seen):
-                return True
-        except ExpressionError as error:
-            self._fail(path, f"the condition cannot be evaluated, so nothing is done: {error}")
-            return False
-        values = {name: _looked_up(seen, name) for name in condition.references}
-        self._end_step(path, StepStatus.SKIPPED, reason="its condition is false")
-        data = {"if": condition.text, "values": fitted(values, MAX_VALUES)}
-        self.emit("skipped", path, data)
-        return False
-
-    def _let(self, step: LetStep) -> None:
-        seen = self._bindings()
-        try:
-            values = {name: e.evaluate(seen) for name, e in step.values.items()}
-        except ExpressionError as error:
-            self._fail(step.path, str(error))
-            return
-        self._end_step(step.path, StepStatus.OK, output=values)
-        self.emit("let", step.path, {"values": fitted(values, MAX_OUTPUT)})
-
-    # actions
-
-    def _request(self, step: ActionStep) -> None:
-        if step.action is None and step.spec.optional:
-            reason = f"no connector serves {step.spec.action}"
-            self._end_step(step.path, StepStatus.SKIPPED, reason=reason)
-            self.emit("skipped", step.path, {"reason": reason, "verb": step.spec.action})
-            return
-        try:
-            prepared = prepare(step, self._bindings(), self.state.run_id)
-        except Unable as error:
-            self._fail(step.path, str(error))
-            return
-        effect = make_effect(self.state, step, prepared, self._mode, self.at)
-        self.put(
-            step.path,
-            status=StepStatus.RUNNING,
-            started=self.at,
-            target=effect.target,
-            effect_id=effect.id,
-            attempt=1,
-            case=prepared.case,
-        )
-        data = {"effect": effect.id, "verb": effect.verb, "target": effect.target}
-        self.emit("requested", step.path, data | {"mode": effect.mode.value})
-        self._send(effect)
-
-    def _send(self, effect: Effect) -> None:
-        self.set(outbox={**self.state.outbox, effect.id: effect})
-        if effect.operation == "apply":
-            self.arm(f"step/{effect.step}", self.at + self._patience(effect.step))
-        self.effects.append(self.state.completed(effect))
-
-    def _patience(self, path: str) -> int:
-        return self._playbook.by_path[path].spec.timeout + ANSWER_GRACE
-
-    def _take(self, step: ActionStep, result: Result) -> None:
-        status, kind = RESULTS[result.status]
-        if status is StepStatus.FAILED and self._schedule_retry(step, result):
-            return
-        failure = result.failure
-        reason = failure.message if failure else _refusal(result)
-        self._end_step(
-            step.path,
-            status,
-            output=fitted(result.output, MAX_OUTPUT),
-            reason=reason,
-            failure=failure,
-            verdicts=result.verdicts,
-            held_until=result.lease.expires if result.lease else None,
-        )
-        self.emit(kind, step.path, told(result))
-
-    def _schedule_retry(self, step: ActionStep, result: Result) -> bool:
-        """Whether the attempt is to be repeated; then its timer is set."""
-        failure = result.failure or Failure(kind="internal", message="no reason given")
-        if failure.kind not in step.retry.on or result.attempt > step.retry.max:
-            return False
-        due = self.at + retry_delay(step.retry, result.effect_id, result.attempt, failure)
-        if due >= self.state.timers.get("deadline", due):
-            return False
-        self.disarm(*_timers(step.path))
-        self.put(step.path, status=StepStatus.WAITING, failure=failure)
-        self.arm(f"retry/{step.path}", due)
-        self.emit("retry_scheduled", step.path, told(result) | {"due": due})
-        return True
-
-    def _retry(self, path: str, late: int) -> None:
-        step = self.state.step(path)
-        effect = self.state.outbox[step.effect_id]
-        attempt = step.attempt + 1
-        self.put(path, status=StepStatus.RUNNING, attempt=attempt)
-        self.emit("attempted", path, {"attempt": attempt, "late_by": late})
-        changes = {"attempt": attempt, "requested": self.at, "mode": self._mode}
-        self._send(effect.model_copy(update=changes))
-
-    def _release_all(self) -> None:
-        """Ask for the release of every containment that the run holds or may come to hold."""
-        for path, step in self.state.steps.items():
-            spec = self._playbook.by_path[path].spec if path in self._playbook.by_path else None
-            never = step.status in (StepStatus.REFUSED, StepStatus.DRY_RUN)
-            if spec is not None and spec.hold is not None and step.effect_id and not never:
-                self._send(release_effect(self.state, path, spec.timeout, self._mode, self.at))
-
-    # ends
-
-    def _end_step(self, path: str, status: StepStatus, **changes: Any) -> None:
-        """A step is over: nothing of it is sent or timed any more."""
-        self.unsend(self.state.step(path).effect_id)
-        self.disarm(*_timers(path))
-        started = self.state.step(path).started or self.at
-        self.put(path, status=status, started=started, ended=self.at, **changes)
-
-    def _fail(self, path: str, reason: str) -> None:
-        failure = Failure(kind="invalid", message=reason)
-        self._end_step(path, StepStatus.FAILED, reason=reason, failure=failure)
-        self.emit("failed", path, {"reason": reason})
-
-    def _abandon(self, path: str, status: StepStatus, reason: str, late: int = 0) -> None:
-        """Stop waiting for a step; a result that comes all the same is recorded as late."""
-        self._end_step(path, status, reason=reason)
-        data: dict[str, Any] = {"reason": reason}
-        self.emit(_EVENTS[status], path, data | ({"late_by": late} if late else {}))
-
-    def _abandon_open(self, status: StepStatus, reason: str, late: int = 0) -> None:
-        for path in [p for p, step in self.state.steps.items() if step.status in OPEN]:
-            self._abandon(path, status, reason, late)
-
-    def _deadline(self, late: int) -> None:
-        reason = "the deadline has passed"
-        main = self.state.phase is Phase.MAIN
-        self._abandon_open(StepStatus.TIMED_OUT, reason, late)
-        if main:
-            self._end_main(Outcome.TIMED_OUT, reason)
-        else:
-            self.arm("deadline", self.at + self._playbook.document.limits.deadline)
-
-    # parallel
-
-    def _join(self, step: ParallelStep) -> None:
-        """End a parallel step as soon as its join is decided."""
-        if self.state.step(step.path).status is not StepStatus.RUNNING:
-            return
-        states = [self.state.step(branch.path).status for branch in step.branches]
-        running = sum(status in OPEN for status in states)
-        good = sum(status in SUCCESSES for status in states)
-        if step.needed is None:
-            if running:
-                return
-            failed = sum(status in FAILURES for status in states)
-            self._end_join(step, f"{failed} of {len(states)} branches failed" if failed else "")
-        elif good >= step.needed:
-            self._end_join(step, "")
-        elif good + running < step.needed:
-            self._end_join(step, f"only {good} of the {step.needed} branches needed can succeed")
-
-    def _join_timeout(self, path: str, late: int) -> None:
-        step = next(s for s in self._playbook.steps if s.path == path)
-        if isinstance(step, ParallelStep):
-            self._abandon_branches(step, StepStatus.TIMED_OUT, "the join's time is up", late)
-
-    def _end_join(self, step: ParallelStep, problem: str) -> None:
-        self._abandon_branches(step, StepStatus.CANCELLED, "the join did not wait for it")
-        branches = {b.path: self.state.step(b.path).status.value for b in step.branches}
-        status = StepStatus.FAILED if problem else StepStatus.OK
-        self._end_step(step.path, status, reason=problem)
-        data = {"branches": branches} | ({"reason": problem} if problem else {})
-        self.emit("failed" if problem else "succeeded", step.path, data)
-
-    def _abandon_branches(
-        self, step: ParallelStep, status: StepStatus, reason: str, late: int = 0
-    ) -> None:
-        for branch in step.branches:
-            if self.state.step(branch.path).status in OPEN:
-                self._abandon(branch.path, status, reason, late)
-
-    def _bindings(self) -> dict[str, Any]:
-        return bindings(self.state, self._branches)
-
-
-def _timers(path: str) -> tuple[str, ...]:
-    return tuple(f"{name}/{path}" for name in ("step", "step-again", "retry", "join"))
-
-
-def _looked_up(seen: dict[str, Any], path: str) -> Any:
-    value: Any = seen
-    for part in path.split("."):
-        if not isinstance(value, dict) or part not in value:
-            return None
-        value = value[part]
-    return value
-
-
-def _refusal(result: Result) -> str:
-    return "; ".join(f"{v.guard}: {v.reason}" for v in result.verdicts if not v.allowed)

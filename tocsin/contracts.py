@@ -401,15 +401,35 @@ class Cancel(Contract):
     at: int
 
 
+class Decision(Contract):
+    """A person's answer to an approval.
+
+    `id` names this one answer (a link is good for one); `groups` are those that whoever
+    authenticated `by` vouches for; `plan` is the hash of the plan that `by` has seen.
+    """
+
+    kind: Literal["decision"] = "decision"
+    run_id: str
+    step: str
+    id: str
+    approve: bool
+    by: str
+    groups: tuple[str, ...] = ()
+    plan: str
+    comment: str = ""
+    at: int
+
+
 #: A record of the `commands` topic, keyed by run id.
-Command = Annotated[Start | Returned | Timer | Cancel, Field(discriminator="kind")]
+Command = Annotated[Start | Returned | Timer | Cancel | Decision, Field(discriminator="kind")]
 
 
 class RunEvent(Contract):
     """Something that happened in a run: `seq` counts from 0 without gaps.
 
     `kind`: started, attached, let, skipped, requested, attempted, retry_scheduled, succeeded,
-    failed, refused, dry_run, unknown, timed_out, cancelled, finished, lease.
+    failed, refused, dry_run, unknown, timed_out, cancelled, finished, lease, waiting,
+    approval_requested, answered, decided.
     """
 
     id: str

@@ -56,7 +56,7 @@ limits: {deadline: 15}
 steps:
   - {id: Bad Name, stop: enough}
   - {id: a, action: geoip.lookup, wiht: {ip: 192.0.2.1}}
-  - {id: b, approval: {message: x}}
+  - {id: b, run: another}
   - {id: c}
   - {id: d, action: geoip.lookup, retry: {on: [timeuot]}}
 """
@@ -73,9 +73,18 @@ steps:
 @pytest.mark.parametrize(
     ("rest", "reason"),
     [
-        ("steps: [{id: a, for_each: {in: x}}]", "not supported yet"),
+        ("steps: [{id: a, for_each: {in: x}}]", "'do' is missing"),
+        ("steps: [{id: a, for_each: {in: '[1]', do: {id: b, action: geoip.lookup, with: "
+         "{ip: !cel itm}}}}]", "itm"),
+        ("steps: [{id: a, approval: {message: x, timeout: 1m}}]", "'approvers' is missing"),
+        ("steps: [{id: a, approval: {message: x, timeout: 1h, approvers: {group: g}}}]",
+         "deadline"),
+        ("steps: [{id: a, approval: {message: '{{ f() }}', timeout: 1m, approvers: "
+         "{group: g}}}]", "not allowed"),
+        ("steps: [{id: a, approval: {message: x, timeout: 1m, approvers: {group: g}, "
+         "on_timeout: escalate}}]", "belong together"),
         ("steps: [{id: a, run: x}]", "not supported yet"),
-        ("steps: [{id: a, wait: 5m}]", "not supported yet"),
+        ("steps: [{id: a, wait: 5h}]", "deadline"),
         ("steps: [{id: a, action: geoip.lookup, verify: {}}]", "not supported yet"),
         ("steps: [{id: a, let: {x: '1 +'}}]", "line 1, column 4"),
         ("steps: [{id: a, let: {x: alert.a}, if: 1 + 1}]", "true or false"),

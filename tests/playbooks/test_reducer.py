@@ -10,8 +10,9 @@ from playbooks.bounds import MAX_OUTPUT
 from playbooks.journal import RETENTION
 from playbooks.reducer import Transition, quarantine, reduce
 from playbooks.run_state import Outcome, Phase, RunState, StepStatus
+from playbooks.stepping import ANSWER_GRACE
 from playbooks.testing import START, Answer, play
-from playbooks.turn import ANSWER_GRACE, LATE
+from playbooks.turn import LATE
 from tests.playbooks.doubles import ACTIONS, ALERT, playbook
 from tocsin.contracts import (
     Cancel,
