@@ -17,6 +17,7 @@ import orjson
 import pytest
 import yaml
 
+from ingest.sources.records import dead
 from tests.cli.conftest import ATTACKER
 from tests.flow.world import records
 from tocsin.cli.control import FILE
@@ -371,7 +372,27 @@ class TestReplay:
         rubbish = Outgoing(Topics.DEAD_LETTERS, b"rubbish", b"k")
         told, found = await records_of(Replay(), made, rubbish)
         assert found == []
-        assert told["left"] == {"never were a record of the log": 1, "are unreadable": 1}
+        kept = "never were a record of the log, nor a whole message,"
+        assert told["left"] == {kept: 1, "are unreadable": 1}
+
+    async def test_what_a_source_could_not_take_whole_is_normalized_after_all(
+        self, records_of: Callable[..., Any]
+    ) -> None:
+        headers = (("source", b"dmz"), ("received", b"1000"))
+        identity = b"0123456789abcdef" * 2
+        made = dead("too_long", "y", b"<13>beginning", b"192.0.2.7", headers, identity, 1_000)
+        told, (record,) = await records_of(Replay(stage="collect"), *made)
+        assert (record.topic, record.key, record.value) == (
+            Topics.RAW,
+            b"192.0.2.7",
+            b"<13>beginning",
+        )
+        assert dict(record.headers) == {
+            **dict(headers),
+            "origin-id": identity,
+            "attempts": b"1",
+        }
+        assert told["left"] == {}
 
     async def test_of_a_record_tried_again_only_the_newest_letter(
         self, records_of: Callable[..., Any]

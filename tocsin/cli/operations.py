@@ -149,14 +149,14 @@ class Operations:
         left: Counter[str] = Counter()
         batch: list[Outgoing] = []
         async for letter in self._letters(asked, left):
-            if letter.origin.split("/", 1)[0] not in topics:
-                left["never were a record of the log"] += 1
+            if (topic := _topic(letter)) not in topics:
+                left["never were a record of the log, nor a whole message,"] += 1
                 continue
             if len(letter.original) > MAX_RECORD:
                 left["are larger than a record may be"] += 1
                 continue
             done[letter.stage, letter.code] += 1
-            batch.append(again(letter))
+            batch.append(again(letter)._replace(topic=topic))
             if len(batch) >= BATCH or sum(len(one.value) for one in batch) >= BATCH_BYTES:
                 await self._append(batch, asked.dry_run)
         await self._append(batch, asked.dry_run)
@@ -261,6 +261,16 @@ class Operations:
                     yield whole
         if pending:
             left["have lost a part to retention"] += len(pending)
+
+
+def _topic(letter: DeadLetter) -> str:
+    """The topic whose records a letter may join: that of its record, of what was collected `raw`.
+
+    A source keeps what it cannot take whole; pieces of a line of a file and files that are broken
+    lead nowhere.
+    """
+    origin = letter.origin.split("/", 1)[0]
+    return Topics.RAW if letter.stage == "collect" and origin == "source" else origin
 
 
 def again(letter: DeadLetter) -> Outgoing:
