@@ -130,7 +130,7 @@ def cef(dice: random.Random, number: int) -> bytes:
         f"<134>{stamp} fw{dice.randrange(9)} CEF:0|Palo Alto Networks|PAN-OS|11.1.2|end|TRAFFIC|3|"
         f"rt={(START + number // RATE) * 1000} src={_address(dice)} dst={_address(dice)} "
         f"spt={dice.randrange(1024, 65_536)} dpt={dice.choice((22, 53, 80, 443))} proto=tcp "
-        f"act={action} suser=corp\\\\user{dice.randrange(10_000)} cs1Label=Rule cs1=rule {number} "
+        f"act={action} suser=user{dice.randrange(10_000)} cs1Label=Rule cs1=rule {number} "
         f"in={dice.randrange(10**6)} out={dice.randrange(10**6)} app=ssl "
         f"deviceExternalId={dice.randbytes(6).hex()} cn1Label=SessionID cn1={number}"
     ).encode()
@@ -219,9 +219,21 @@ def sysmon(dice: random.Random, number: int) -> bytes:
 
 
 #: What is measured by itself.
-FORMATS: dict[str, Maker] = {"sshd": sshd, "nginx": nginx, "cloudtrail": cloudtrail, "cef": cef}
+FORMATS: dict[str, Maker] = {
+    "sshd": sshd,
+    "nginx": nginx,
+    "cloudtrail": cloudtrail,
+    "cef": cef,
+    "suricata": suricata,
+    "fortigate": fortigate,
+    "sysmon": sysmon,
+}
 
-_MIXED: tuple[Maker, ...] = (sshd, nginx, cloudtrail, cef, fortigate, suricata, sudo, sysmon)
+#: The mix: servers, cloud, firewalls, network.
+_MIXED: tuple[Maker, ...] = (sshd, nginx, cloudtrail, cef, suricata)
+
+#: All of them, for tests and for the memory that distinct lines take.
+ALL: tuple[Maker, ...] = (*_MIXED, fortigate, sudo, sysmon)
 
 
 def mixed(dice: random.Random, number: int) -> bytes:

@@ -50,6 +50,14 @@ def read_json(data: bytes) -> Any:
     return value
 
 
+def is_plain(data: bytes) -> bool:
+    """Whether what orjson reads of JSON text is just what `read_json` would."""
+    simple = data.translate(_SIMPLE)
+    if _LONG_RUN in simple and _HUGE.search(data) is not None:
+        return False
+    return simple.count(b"{") <= MAX_DEPTH
+
+
 def _check_depth(value: Any) -> None:
     """Raise BadInput if objects and arrays nest deeper than MAX_DEPTH.
 

@@ -158,7 +158,10 @@ class NormalizeStage:
             if origin.formats:
                 yield record
                 continue
-            made = short(value, origin, offset, id)
+            try:
+                made = short(value, origin, offset, id)
+            except BadInput:
+                made = None
             if made is None:
                 yield record
                 continue

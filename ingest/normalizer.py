@@ -116,7 +116,7 @@ class Normalizer:
         self._find = self.library.recognizer
         runners = self.library.runners(encoded=encoded)
         #: The short way, where JSON is wanted.
-        self.short = shortcut(self._find, runners) if encoded else None
+        self.short = shortcut(self._find, runners, self._record) if encoded else None
         self._run = {id: runner.function for id, runner in runners.items()}
         #: The functions for texts, by mapping; made when they are first asked for.
         self._text_functions: dict[str, Function] = {}

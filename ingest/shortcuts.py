@@ -6,11 +6,16 @@ which makes the same of it. What is remembered here changes no result.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ingest.formats import access, syslog
+from orjson import OPT_STRICT_INTEGER, JSONDecodeError, JSONEncodeError, dumps, loads
+
+from ingest.formats import access, syslog, windows
 from ingest.framing import may_be_marked
+from ingest.jsontext import MAX_DEPTH, is_plain
+from ingest.mapping.line import NO_HEADER
 from ingest.mapping.recognition import HEAD, MAX_BEGINNINGS, MAX_SHAPES
+from ingest.mapping.runner import FREQUENT, class_of
 from ingest.times import known_rfc3164
 
 if TYPE_CHECKING:
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
     from ingest.mapping.recognition import Recognizer
     from ingest.mapping.runner import Attempt, Function, Made, Runner
 
+    Keys = tuple[str, ...]
+    Known = tuple[Callable[..., bool] | None, dict[str | None, Function]]
     #: (bytes, origin, offset, identity of the line at its source or "") → what `made` of a
     #: Normalizer gives for its one event; None for a line that has to go the long way.
     Plan = tuple[tuple[str, ...], tuple[Attempt, ...]]
@@ -35,8 +42,70 @@ _ENDS = frozenset("} \t\r\n\0\ufeff")
 _NONE = frozenset({"", "-"})
 
 
-def shortcut(find: Recognizer, runners: dict[str, Runner]) -> Shortcut:
-    """The short way for the mappings of a library."""
+#: Keys of objects that may be lists of events.
+_LISTS = frozenset({"Records", "records", "value"})
+
+
+def is_canonical(record: dict[str, Any], data: bytes) -> bool:
+    """Whether JSON text is just what its object is written as, and has nothing extraordinary.
+
+    No blanks, no key twice, no number that only a few readers can hold, no deep nesting.
+    """
+    try:
+        if dumps(record, option=OPT_STRICT_INTEGER) != data:
+            return False
+    except JSONEncodeError:
+        return False
+    return data.count(b"{") + data.count(b"[") <= MAX_DEPTH
+
+
+class Objects:
+    """The functions for objects that are frequent, by their keys."""
+
+    def __init__(self, find: Recognizer, runners: dict[str, Runner]) -> None:
+        self._find = find
+        self._runners = runners
+        #: Keys → what must hold besides, and the function by source (None: of all sources).
+        self.known: dict[Keys, Known] = {}
+        #: How often others were seen, and of which class their values always were.
+        self._seen: dict[Keys, tuple[int, dict[str, type]]] = {}
+
+    def learn(self, key: Keys, record: dict[str, Any], origin: Origin) -> Known | None:
+        """Count an object; what is known of such objects, once they have become frequent."""
+        count, classes = self._seen.get(key, (0, {}))
+        classes = {
+            name: class_of(value)
+            if not count
+            else classes[name]
+            if class_of(value) is classes[name]
+            else object
+            for name, value in record.items()
+        }
+        if count < FREQUENT:
+            if len(self._seen) >= MAX_SHAPES:
+                self._seen.clear()
+            self._seen[key] = count + 1, classes
+            return None
+        one = None
+        if windows.KEYS.isdisjoint(record):
+            one = self._find.by_keys("json", record)
+        known: Known = (None, {})
+        if one is not None:
+            runner = self._runners[one.program.id]
+            source = origin.source if runner.by_source else None
+            function = runner.canonical(classes, origin.source)
+            known = (None if one.asks_only_keys else one.rest_holds, {source: function})
+        if len(self.known) >= MAX_SHAPES:
+            self.known.clear()
+        self.known[key] = known
+        return known
+
+
+def shortcut(
+    find: Recognizer, runners: dict[str, Runner], record_of: Callable[..., Made]
+) -> Shortcut:
+    """The short way for the mappings of a library; `record_of` is the long one of objects."""
+    objects = Objects(find, runners)
     #: Beginning and program of texts → what a text must not hold, and what to try.
     plans: dict[tuple[str, str], Plan] = {}
 
@@ -59,10 +128,10 @@ def shortcut(find: Recognizer, runners: dict[str, Runner]) -> Shortcut:
 
     def request_function(groups: tuple[str, ...], source: str) -> Function | None:
         keys = {n: v for n, v in zip(access.COMMON.names, groups, strict=True) if v not in _NONE}
-        program = find.by_keys("access", keys)
-        if program is None:
+        one = find.by_keys("access", keys)
+        if one is None or not one.asks_only_keys:
             return None
-        return runners[program.id].grouped("access", access.COMMON, keys, source)
+        return runners[one.program.id].grouped("access", access.COMMON, keys, source)
 
     def requested(text: str, origin: Origin, offset: int, id: str) -> Made | None:
         """The event of an access log's line that has no header."""
@@ -90,9 +159,42 @@ def shortcut(find: Recognizer, runners: dict[str, Runner]) -> Shortcut:
             requests[key] = function
         return function(groups, text, origin, offset, id, text)
 
+    def mapped(data: bytes, origin: Origin, offset: int, id: str) -> Made | None:
+        """The event of an object, read once whichever way it goes."""
+        try:
+            record = loads(data)
+        except JSONDecodeError:
+            return None
+        if data[-1:] != b"}" or not _LISTS.isdisjoint(record):
+            return None
+        text = data.decode()
+        known = objects.known.get(key := tuple(record))
+        if known is None:
+            known = objects.learn(key, record, origin)
+        if known is not None:
+            holds, functions = known
+            function = functions.get(origin.source) or functions.get(None)
+            if (
+                function is not None
+                and (holds is None or holds(record, text, NO_HEADER, origin))
+                and is_canonical(record, data)
+            ):
+                event = function(record, text, origin, offset, id, text)
+                if event is not None:
+                    return event
+        if not is_plain(data):
+            return None
+        event = record_of(record, text, (origin, offset, id, text))
+        if event[0].__class__ is bytes:
+            return event
+        document, at, route, host = event
+        return dumps(document), at, route, host
+
     def made(data: bytes, origin: Origin, offset: int, id: str) -> Made | None:
         if len(data) > MAX_SHORT:
             return None
+        if data[:1] == b"{":
+            return mapped(data, origin, offset, id)
         text = data.decode("utf-8", "replace")
         if not "A" <= text[:1] <= "Z":
             return requested(text, origin, offset, id)

@@ -356,7 +356,14 @@ class Assembler:
         if unit.format == "windows":
             root, self.blob = WINLOG, w.name("v")
             w.line(f"{self.blob} = winlog(f)")
-        for path in [path for path in self.targets if path.startswith(f"{root}.")]:
+        below = [path for path in self.targets if path.startswith(f"{root}.")]
+        if unit.facts.canonical:
+            if below:
+                raise Unsupported("more stands among the fields than in the line")
+            w.line("blob = original")
+            self.targets[root] = Known("blob", sure=True, form=READY)
+            return
+        for path in below:
             known = self.targets.pop(path)
             steps = w.bind(tuple(path[len(root) + 1 :].split(".")), "S")
             test = "" if known.sure else f"if {known.code} is not None: "
@@ -396,10 +403,7 @@ class Assembler:
     def _own(self) -> str:
         program = self.unit.program
         parser = self.w.bind({"name": program.id, "version": program.version}, "E")
-        return (
-            '{"origin": f"{o.prefix}{offset}", **o.whence, '
-            f'"parser": {parser}}}'
-        )
+        return f'{{"origin": f"{{o.prefix}}{{offset}}", **o.whence, "parser": {parser}}}'
 
     def _object(self, tree: Tree) -> tuple[str, str]:
         """The expression of an object, and when it is not empty ("": always)."""

@@ -75,7 +75,7 @@ ARGUMENTS = "f, text, h, o, offset, id, original, must"
 #: Arguments of those for syslog's common header.
 COMMON = "f, text, at, host, pid, o, offset, id, original"
 
-#: Arguments of those for the groups of a match.
+#: Arguments of those for the groups of a match, and for canonical JSON.
 GROUPS = "f, text, o, offset, id, original"
 
 
@@ -136,6 +136,8 @@ class Unit:
         if self.facts.groups is not None:
             self._groups(self.facts.groups)
         self.reset(self.program.block)
+        if self.facts.canonical and self.program.decode:
+            raise Unsupported("the fields are not those of the line")
         if not self.flat and self.program.decode:
             w.line(f"decode(f, {w.bind(self.program.decode)})")
         for number, statement in enumerate(self.program.block):
@@ -145,7 +147,7 @@ class Unit:
                 continue
             self.statement(statement, top=True)
         (JsonAssembler if self.facts.encoded else Assembler)(self).write()
-        arguments = COMMON if self.common else GROUPS if self.facts.groups else ARGUMENTS
+        arguments = COMMON if self.common else GROUPS if self.facts.short else ARGUMENTS
         if self.common:
             w.head.insert(0, f"    program = {self.facts.common!r}")
         source = "\n".join((f"def unit({arguments}):", *w.head, *w.lines, ""))
@@ -175,7 +177,7 @@ class Unit:
 
     def reset(self, block: Block) -> None:
         """Write the flags that statements of the block may set."""
-        asked = self.shape in (None, -1) and self.facts.groups is None
+        asked = self.shape in (None, -1) and not self.facts.short
         if asked and any(isinstance(s, Match) for s in block):
             self.hit = True
             self.w.line("hit = False")

@@ -119,11 +119,13 @@ class Facts:
     common: str | None = None
     #: The fields are the groups of a match, which tells what they hold; `keys` are their names.
     groups: Groups | None = None
+    #: The line is the JSON of the fields as orjson writes it.
+    canonical: bool = False
 
     @property
     def short(self) -> bool:
         """The function gives None for a line of which something does not hold."""
-        return self.common is not None or self.groups is not None
+        return self.common is not None or self.groups is not None or self.canonical
 
 
 class Writer:

@@ -2,7 +2,8 @@
 
 Only for lines in which nothing needs an escape but quotation marks, which the length of their JSON
 shows: then a piece of the line is JSON text as it is, unless it holds such a mark, which is looked
-for. Everything else goes the way of documents. The JSON is that of the document, with its keys in another order.
+for. Everything else goes the way of documents. The JSON is that of the document, with its keys in
+another order.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class JsonAssembler(Assembler):
             "    quoted = len(line) - len(original) - 2",
         )
         # Within JSON a control character can only stand between its parts.
-        if unit.format == "json":
+        if unit.facts.canonical:
+            own += "'\\\\' in original"
+        elif unit.format == "json":
             own += " or ".join(f"'{mark}' in original" for mark in ("\\\\", "\\n", "\\t", "\\r"))
             own += " or original[0] != '{'"
         elif unit.common:

@@ -174,10 +174,10 @@ class Recognizer:
                 return one.program, shared if by_keys else None
         return None
 
-    def by_keys(self, format: str, f: dict[str, Any]) -> Program | None:
-        """The mapping of all lines of a format with these keys; None if it depends on more."""
+    def by_keys(self, format: str, f: dict[str, Any]) -> Candidate | None:
+        """The first entry for lines of a format with these keys, if it asks nothing of the text."""
         for one in self._possible(format, f):
-            return one.program if one.asks_only_keys and not one.says else None
+            return None if one.says else one
         return None
 
     def _possible(self, format: str, f: dict[str, Any]) -> Iterator[Candidate]:

@@ -7,6 +7,7 @@ Which function runs changes how fast a line is mapped and nothing else.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ingest.mapping import plain
@@ -123,7 +124,7 @@ class Runner:
                 return interpret(f, *rest) if f.get("ecs") else compiled(f, *rest)
 
         counted: dict[Any, Function | int] = {}
-        by_source = _names_source(self.program)
+        by_source = self.by_source
 
         def fields(
             f: dict[str, Any],
@@ -291,6 +292,19 @@ class Runner:
         facts = Facts(True, dict.fromkeys(keys, str), source, encoded=True, groups=groups)
         return self._short(format, facts)
 
+    def canonical(self, keys: dict[str, type], source: str) -> Function:
+        """The function for objects with these keys whose line is just their JSON.
+
+        It gives None for a line that is for `function`.
+        """
+        named = source if self.by_source else None
+        return self._short("json", Facts(True, keys, named, encoded=True, canonical=True))
+
+    @cached_property
+    def by_source(self) -> bool:
+        """Whether what is made of a line depends on the name of its source."""
+        return "header='source'" in repr(self.program.block)
+
     def _short(self, format: str, facts: Facts, shape: int | None = None) -> Function:
         if not self._encoded or self._watch is not None or self._specials >= MAX_SPECIAL:
             return _long_way
@@ -328,11 +342,6 @@ class _Lazy:
         if self._made is None:
             self._made = self._make()
         return self._made(*arguments)
-
-
-def _names_source(program: Program) -> bool:
-    """Whether a program looks at the name of a line's source."""
-    return "header='source'" in repr(program.block)
 
 
 def class_of(value: Any) -> type:

@@ -7,7 +7,7 @@ import random
 import orjson
 import pytest
 
-from bench.ingest_lines import mixed
+from bench.ingest_lines import ALL
 from ingest.mapping.library import builtin
 from ingest.mapping.origin import Origin
 from ingest.normalizer import Normalizer
@@ -83,7 +83,7 @@ def _same(ways: tuple[Normalizer, Normalizer], line: bytes) -> bool:
 
 def test_lines_of_all_kinds(ways: tuple[Normalizer, Normalizer]) -> None:
     dice = random.Random(7)  # noqa: S311  (test data, no secret)
-    lines = [mixed(dice, number) for number in range(400)]
+    lines = [make(dice, number) for number in range(50) for make in ALL]
     first = sum(_same(ways, line) for line in lines)
     # What the long way has learned (times) does not change what the short one makes.
     assert sum(_same(ways, line) for line in lines) >= first > 50
