@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,12 @@ from tocsin.clock import SystemClock
 from tocsin.log.sqlite import SqliteLog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from tocsin.log.base import Record
 
 BATCH = 20
-SENDERS = 4
 
 
 class Collector:
@@ -76,30 +76,68 @@ async def records_of(store: Path) -> list[Record]:
         await log.close()
 
 
-Post = "Callable[[httpx.AsyncClient, str, int], Awaitable[bool]]"
+Post = Callable[[httpx.AsyncClient, str, int], Awaitable[bool]]
+
+
+def names(sender: str, number: int) -> list[str]:
+    """The events of a batch: each says who sent it, which batch it was, and which one it is."""
+    return [f"{sender}-{number}-{item}" for item in range(BATCH)]
 
 
 async def bulk(http: httpx.AsyncClient, sender: str, number: int) -> bool:
     """One batch of documents with ids; whether it was acknowledged."""
-    lines = []
-    for item in range(BATCH):
-        name = f"{sender}-{number}-{item}"
+    lines: list[dict[str, Any]] = []
+    for name in names(sender, number):
         lines += [{"create": {"_index": "logs", "_id": name}}, {"message": name}]
     body = b"".join(orjson.dumps(line) + b"\n" for line in lines)
     answer = await http.post("/_bulk", content=body)
     return answer.status_code == 200 and not answer.json()["errors"]
 
 
+async def otlp(http: httpx.AsyncClient, sender: str, number: int) -> bool:
+    """One batch of log records with ids; whether it was acknowledged."""
+    records = [
+        {
+            "body": {"stringValue": name},
+            "attributes": [{"key": "log.record.uid", "value": {"stringValue": name}}],
+        }
+        for name in names(sender, number)
+    ]
+    body = {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}
+    return (await http.post("/v1/logs", json=body)).status_code == 200
+
+
+async def keyed(http: httpx.AsyncClient, sender: str, number: int) -> bool:
+    """One batch of plain lines under a key; whether it was acknowledged."""
+    body = "\n".join(names(sender, number)).encode()
+    headers = {"Idempotency-Key": f"{sender}-{number}"}
+    return (await http.post("/ingest", content=body, headers=headers)).status_code == 200
+
+
 async def hec(http: httpx.AsyncClient, sender: str, number: int) -> bool:
     """One batch of events, which bring no ids; whether it was acknowledged."""
-    body = b"".join(orjson.dumps({"event": f"{sender}-{number}-{item}"}) for item in range(BATCH))
+    body = b"".join(orjson.dumps({"event": name}) for name in names(sender, number))
     answer = await http.post("/services/collector", content=body)
     return answer.status_code == 200 and answer.json()["code"] == 0
 
 
-async def send_until_killed(
-    post: Callable[[httpx.AsyncClient, str, int], Awaitable[bool]], url: str, sender: str
-) -> tuple[set[int], int]:
+#: Those that send again what was not acknowledged make one event of it; HEC has no ids.
+SAME_AGAIN: dict[str, Post] = {"bulk": bulk, "otlp": otlp, "keyed": keyed}
+POSTS: dict[str, Post] = {**SAME_AGAIN, "hec": hec}
+ROUNDS, SENDERS, FLOODS = 2, 2, 2
+
+
+def name_of(record: Record) -> str:
+    """What its sender called a record."""
+    if not record.value.startswith(b"{"):
+        return record.value.decode()
+    document = orjson.loads(record.value)
+    name = document.get("message") or document["event"]
+    assert isinstance(name, str)
+    return name
+
+
+async def send_until_killed(post: Post, url: str, sender: str) -> tuple[set[int], int]:
     """The batches that were acknowledged, and the one that was under way at the end."""
     acknowledged: set[int] = set()
     number = 0
@@ -113,93 +151,63 @@ async def send_until_killed(
             number += 1
 
 
-async def test_documents_with_ids_are_all_there_and_none_is_twice(tmp_path: Path) -> None:
-    """Senders send again what was not acknowledged, and (their answer lost) what was."""
+async def send_again(url: str, sent: dict[str, tuple[set[int], int]]) -> None:
+    """What was under way, and (as if their answers were lost) batches that were acknowledged."""
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+        for sender, (acknowledged, under_way) in sent.items():
+            post = SAME_AGAIN.get(sender.partition(".")[0])
+            for number in (under_way, max(acknowledged)) if post is not None else ():
+                assert post is not None
+                assert await post(http, sender, number)
+
+
+async def test_what_was_acknowledged_is_there_and_nothing_is_there_twice(tmp_path: Path) -> None:
+    """HEC, `_bulk`, OTLP, plain lines and TCP at once; killed, started, killed again."""
     store = tmp_path / "log.sqlite"
-    senders = [f"s{number}" for number in range(SENDERS)]
-    expected: set[str] = set()
-    for round_ in range(3):
-        names = [f"{sender}r{round_}" for sender in senders]
-        async with collector(store) as running:
-            sending = [
-                asyncio.create_task(send_until_killed(bulk, running.http, name)) for name in names
-            ]
-            await running.told(400)
-            await running.kill()
-            sent = dict(zip(names, await asyncio.gather(*sending), strict=True))
-        present = {record.value for record in await records_of(store)}
-        for name, (acknowledged, under_way) in sent.items():
-            assert acknowledged, "nothing was acknowledged: the kill came too early"
-            for number in acknowledged:
-                documents = {
-                    orjson.dumps({"message": f"{name}-{number}-{item}"}) for item in range(BATCH)
-                }
-                assert documents <= present
-            expected |= {
-                f"{name}-{number}-{item}"
-                for number in {*acknowledged, under_way}
-                for item in range(BATCH)
-            }
-        async with (
-            collector(store) as running,
-            httpx.AsyncClient(base_url=running.http, timeout=30, trust_env=False) as http,
-        ):
-            for name, (acknowledged, under_way) in sent.items():
-                for number in (under_way, max(acknowledged)):
-                    assert await bulk(http, name, number)
-            await running.kill()
-    records = await records_of(store)
-    by_id = {
-        record.header("origin-id"): orjson.loads(record.value)["message"] for record in records
-    }
-    assert Counter(by_id.values()) == Counter(expected)
-    assert len(records) > len(by_id), "nothing was sent twice: the test proved nothing"
-
-
-async def test_events_without_ids_that_were_acknowledged_are_there_once(tmp_path: Path) -> None:
-    store = tmp_path / "log.sqlite"
-    acknowledged: Counter[str] = Counter()
-    for round_ in range(3):
-        names = [f"s{number}r{round_}" for number in range(SENDERS)]
-        async with collector(store) as running:
-            sending = [
-                asyncio.create_task(send_until_killed(hec, running.http, name)) for name in names
-            ]
-            await running.told(400)
-            await running.kill()
-            for name, (numbers, _) in zip(names, await asyncio.gather(*sending), strict=True):
-                assert numbers
-                acknowledged.update(f"{name}-{n}-{i}" for n in numbers for i in range(BATCH))
-    records = await records_of(store)
-    present = Counter(orjson.loads(record.value)["event"] for record in records)
-    assert all(present[event] == 1 for event in acknowledged)
-    assert max(present.values()) == 1
-    assert len({record.header("origin-id") for record in records}) == len(records)
-
-
-async def test_what_tcp_brought_and_the_log_took_is_there_in_order_and_once(
-    tmp_path: Path,
-) -> None:
-    """Plain syslog has no acknowledgement: what was in flight is lost and nothing else."""
-    store = tmp_path / "log.sqlite"
+    sent: dict[str, tuple[set[int], int]] = {}
     durable = 0
-    for round_ in range(3):
+    for round_ in range(ROUNDS):
         async with collector(store) as running:
-            sending = [
-                asyncio.create_task(flood(running.tcp, f"s{number}r{round_}"))
-                for number in range(SENDERS)
+            sending = {
+                name: asyncio.create_task(send_until_killed(post, running.http, name))
+                for kind, post in POSTS.items()
+                for name in (f"{kind}.{round_}{number}" for number in range(SENDERS))
+            }
+            floods = [
+                asyncio.create_task(flood(running.tcp, f"tcp.{round_}{number}"))
+                for number in range(FLOODS)
             ]
             said = await running.told(2_000)
             durable += max(said, await running.kill())
-            await asyncio.gather(*sending)
+            await asyncio.gather(*floods)
+            sent |= {name: await task for name, task in sending.items()}
+    async with collector(store) as running:
+        await send_again(running.http, sent)
+        await running.kill()
     records = await records_of(store)
+    posted = [record for record in records if not record.value.startswith(b"<13>")]
+    for sender, (acknowledged, _) in sent.items():
+        assert acknowledged, f"nothing of {sender} was acknowledged: the kill came too early"
+    by_id = {record.header("origin-id"): name_of(record) for record in posted}
+    counted = Counter(by_id.values())
+    assert set(counted.values()) == {1}, "one event under two identities"
+    for sender, (acknowledged, under_way) in sent.items():
+        again = {under_way} if sender.partition(".")[0] in SAME_AGAIN else set()
+        for number in acknowledged | again:
+            assert counted.keys() >= set(names(sender, number)), "an acknowledged event is gone"
+    assert len(posted) > len(by_id), "nothing was sent twice: the test proved nothing"
+    check_order([record for record in records if record.value.startswith(b"<13>")])
     assert len(records) >= durable
+
+
+def check_order(records: Sequence[Record]) -> None:
+    """Plain syslog has no acknowledgement: what was in flight is lost and nothing else."""
     assert len({record.header("origin-id") for record in records}) == len(records)
     seen: dict[str, list[int]] = {}
     for record in records:
         sender, _, number = record.value.removeprefix(b"<13>").decode().partition(" ")
         seen.setdefault(sender, []).append(int(number))
-    assert len(seen) == 3 * SENDERS
+    assert len(seen) == ROUNDS * FLOODS
     for numbers in seen.values():
         assert numbers == list(range(len(numbers))), "a gap, a double, or another order"
 
