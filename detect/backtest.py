@@ -92,6 +92,10 @@ class Backtest:
         self._except(records)
         self._alerted(self._match.made(records, found).outputs, now)
 
+    def finish(self, now: int) -> None:
+        """There are no more events: what waited for late ones is decided."""
+        self._alerted(list(self._correlate.end(self._windows)), now)
+
     def _except(self, records: Sequence[Record]) -> None:
         """Hits that rules would have without their filters, by the filter that took them away."""
         if self._unfiltered is None:

@@ -224,6 +224,10 @@ class Agenda:
             own.awaited = time
             heapq.heappush(self._times, (time + patience, own.key))
 
+    def next(self) -> int | None:
+        """The watermark that something waits for."""
+        return self._times[0][0] if self._times else None
+
     def reached(self, watermark: int | None) -> Iterator[str]:
         """The slices that something can be decided of now."""
         while self._times and watermark is not None and self._times[0][0] <= watermark:

@@ -8,6 +8,11 @@ depends on the set of events as well.
 
 Event time is the watermark of the partition of the input. An event older than the lateness is
 correlated with what is still there, unless that is decided already, and counted.
+
+Silence moves no watermark. A partition that waits for something to be decided, and has heard
+nothing for as long as events may come late, is told the time by a record of its own (Clock): the
+log then decides the same again after a restart, and a backlog that is being worked off is not
+overtaken by the clock.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from detect.conditions import Closing
-from detect.correlated import TENANT, Decoded, Maker, decode
+from detect.correlated import TENANT, Clock, Decoded, Maker, decode
 from detect.expiry import Companions, Watermark
 from detect.patience import patience
 from detect.windows import Occurrence, Owner, Windows
@@ -78,10 +83,16 @@ class CorrelateStage:
         before = self.counters.copy()
         with self._companions.of(records[0].partition, state) as windows:
             watermark = Watermark(state, self._lateness)
-            for record, grouped in decoded:
-                self._correlate(record, grouped, windows, watermark.value, batch, now)
-                self.counters["late"] += watermark.is_late(grouped.event.at)
-                watermark.advance(grouped.event.at, now)
+            windows.heard = now
+            for record, told in decoded:
+                if isinstance(told, Clock):
+                    self._repeat(windows, record.offset, batch, now)
+                    batch.filtered["clock"] += 1
+                    watermark.advance(told.at, now)
+                else:
+                    self._correlate(record, told, windows, watermark.value, batch, now)
+                    self.counters["late"] += watermark.is_late(told.event.at)
+                    watermark.advance(told.event.at, now)
                 windows.expire(watermark.value, record.offset)
             for group, firing in windows.close(watermark.value, records[-1].offset):
                 self._emit(group.owner, firing, batch, now)
@@ -91,8 +102,31 @@ class CorrelateStage:
         return batch
 
     def tick(self, partition: int, state: State, now: int) -> Sequence[Outgoing]:
-        """Nothing is due by time alone: a window is decided by events, or when they pass it."""
-        return ()
+        """The time, where something waits for it and nothing has come for as long as it may."""
+        with self._companions.of(partition, state) as windows:
+            if windows.heard is None:  # what came before this process, nobody knows
+                windows.heard = now
+            awaited = windows.awaited()
+            if awaited is None or now < max(awaited, windows.heard + self._lateness):
+                return ()
+            windows.heard = now
+        return (
+            Outgoing(Topics.CORRELATE, Clock(now).encode(), timestamp=now, partition=partition),
+        )
+
+    def end(self, state: State) -> Iterator[Outgoing]:
+        """The time after which nothing comes any more, for events that are read to their end."""
+        latest = Watermark(state, self._lateness).value
+        if latest is not None:
+            at = latest + self._lateness + 1
+            yield Outgoing(Topics.CORRELATE, Clock(at).encode(), timestamp=at)
+
+    def _repeat(self, windows: Windows, offset: int, batch: Batch, now: int) -> bool:
+        """Emit again what was decided with a record that is processed again; whether that is so."""
+        again = list(windows.again(offset))
+        for group, firing in again:
+            self._emit(group.owner, firing, batch, now)
+        return bool(again)
 
     def _correlate(
         self,
@@ -108,7 +142,7 @@ class CorrelateStage:
         if correlation is None:
             batch.filtered["unknown_correlation"] += 1
             return
-        again = list(windows.again(record.offset))
+        again = self._repeat(windows, record.offset, batch, now)
         group = windows.known(grouped.group) or windows.group(
             Owner(correlation.rule.id, correlation.rule.hash, grouped.tenant, grouped.group),
             correlation.condition,
@@ -119,8 +153,6 @@ class CorrelateStage:
         self.counters["evicted"] += added.evicted
         for firing in added.firings:
             self._emit(group.owner, firing, batch, now)
-        for other, firing in again:
-            self._emit(other.owner, firing, batch, now)
         if added.late:
             batch.filtered["late"] += 1
         elif added.duplicate and not added.firings and not again:

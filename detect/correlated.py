@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: The name under which a group says whose it is, if it is not the default tenant's.
 TENANT = "tocsin.tenant"
 
+#: The one key of a record that tells the time.
+_CLOCK = "clock"
+
 #: Longest original text kept of an event, characters; the whole stands in the log.
 MAX_ORIGINAL = 1024
 
@@ -41,6 +44,16 @@ class Event(NamedTuple):
     event_id: str
     origin: str
     original: str
+
+
+class Clock(NamedTuple):
+    """A record that says how late it is, where no event does; ms."""
+
+    at: int
+
+    def encode(self) -> bytes:
+        """As the topic has it."""
+        return orjson.dumps({_CLOCK: self.at})
 
 
 class Decoded(NamedTuple):
@@ -64,13 +77,16 @@ class Decoded(NamedTuple):
         }
 
 
-def decode(record: Record) -> Decoded:
-    """The grouped finding of a record; raises BadInput for what is none.
+def decode(record: Record) -> Decoded | Clock:
+    """The grouped finding of a record, or the time; raises BadInput for what is neither.
 
     Only what is used is looked at: validating all of a GroupedFinding costs ten times as much.
     """
     try:
-        found = _decoded(orjson.loads(record.value))
+        content = orjson.loads(record.value)
+        if _CLOCK in content:
+            return Clock(_of(int, content[_CLOCK]))
+        found = _decoded(content)
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(
             "grouped_finding", f"{record.position} is no grouped finding: {error!r}"

@@ -40,6 +40,8 @@ class Windows:
     ) -> None:
         self._lateness = lateness
         self._patience = patience
+        #: When, by the clock (ms), something last came in; None as long as nobody looked.
+        self.heard: int | None = None
         self._agenda = closing.Agenda()
         self._slices = Slices(state, max(patience.values(), default=lateness))
         self._restore(conditions)
@@ -99,6 +101,10 @@ class Windows:
             self._agenda.expect(own, patience)
             yield from ((own.group, firing) for firing in fired)
         self._agenda.settle(offset - REDELIVERY)
+
+    def awaited(self) -> int | None:
+        """The watermark at which something can be decided next; None if nothing waits."""
+        return self._agenda.next()
 
     def again(self, offset: int) -> Iterator[tuple[Group, Firing]]:
         """What was decided with the record at `offset`, which is processed again."""

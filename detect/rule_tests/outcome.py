@@ -84,11 +84,14 @@ class Flow:
         outputs = list(self._match.process(inputs, KeyedState(), now).outputs)
         state, offset = KeyedState(), 0
         pending = _records(outputs, Topics.CORRELATE, 0)
+        ended = False
         while pending:
-            made = correlate.process(pending, state, now).outputs
+            made = correlate.process(pending, state, now + 1).outputs
             offset += len(pending)
             outputs += made
             pending = _records(made, Topics.CORRELATE, offset)
+            if not pending and not ended:
+                pending, ended = _records(correlate.end(state), Topics.CORRELATE, offset), True
         alerts = KeyedState()
         documents = alert.process(_records(outputs, Topics.FINDINGS, 0), alerts, now).outputs
         documents = [*documents, *alert.tick(0, alerts, now)]

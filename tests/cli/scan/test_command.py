@@ -190,6 +190,20 @@ def test_correlations_look_at_all_files_in_the_order_of_time(
     assert last["reasons"]
 
 
+def test_what_waits_for_late_events_is_decided_at_the_end_of_the_files(
+    tmp_path: Path, rules: Path
+) -> None:
+    """Two shells in the ten seconds from :00 on; those from :30 on may not be over."""
+    exactly = {**COUNTED["correlation"], "condition": {"eq": 2}}  # type: ignore[dict-item]
+    (rules / "exactly.yml").write_text(yaml.safe_dump({**COUNTED, "correlation": exactly}), "utf-8")
+    log = tmp_path / "auth.log"
+    log.write_bytes(b"\n".join(line("/bin/sh", second) for second in (1, 5, 30, 31)))
+    result = run(log, "--rules", rules, "--format", "pairs", "--jobs", 1)
+    assert [row for row in result.stdout.splitlines() if str(COUNTED["id"]) in row] == [
+        f"1\t{COUNTED['id']}"
+    ]
+
+
 def test_rules_that_only_feed_correlations_are_told_if_asked(tmp_path: Path, rules: Path) -> None:
     (rules / "several.yml").write_text(yaml.safe_dump(COUNTED), "utf-8")
     log = tmp_path / "auth.log"

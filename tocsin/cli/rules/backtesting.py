@@ -53,6 +53,7 @@ def backtest(
     source, test = Source(), Backtest(loaded, lateness=settings.lateness)
     for records in batches(settings, clock, paths, log or not paths, since, input_field, source):
         test.feed(records, clock.now())
+    test.finish(clock.now())
     rows = [row for row in _rows(loaded, test) if not wanted or row["id"] in wanted]
     if as_json:
         json_lines(rows)

@@ -46,6 +46,7 @@ def exceptions(
     source, test = Source(), Backtest(loaded, lateness=settings.lateness)
     for records in batches(settings, clock, paths, log, since, input_field, source):
         test.feed(records, clock.now())
+    test.finish(clock.now())
     rows = list(_rows(loaded, test.results() if test.events else None))
     if as_json:
         json_lines(rows)

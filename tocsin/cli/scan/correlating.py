@@ -61,24 +61,33 @@ class Spool:
 
 
 def correlated(spool: Spool, ruleset: RuleSet, now: int) -> Iterator[Hit]:
-    """The hits of correlations: one for each event that completed a window."""
+    """The hits of correlations: one for each event that completed a window.
+
+    What waits for late events is decided when all are read; a window that ends behind the last of
+    them is not.
+    """
     stage = CorrelateStage(ruleset.correlations, lateness=LATENESS)
     state, offset = KeyedState(), 0
-    waiting = spool.in_order()
-    while batch := list(islice(waiting, BATCH)):
-        pending = [_record(key, value, offset + n) for n, (key, value) in enumerate(batch)]
+    waiting, ended = spool.in_order(), False
+    while True:
+        pending = [_record(key, value) for key, value in islice(waiting, BATCH)]
+        if not pending:
+            if ended:
+                return
+            pending, ended = [_record(b"", each.value) for each in stage.end(state)], True
         while pending:
-            offset += len(pending)
-            outputs = stage.process(pending, state, now).outputs
+            given = [each._replace(offset=offset + n) for n, each in enumerate(pending)]
+            offset += len(given)
+            outputs = stage.process(given, state, now).outputs
             for finding in _findings(outputs):
                 yield _hit(finding)
             chained = [o for o in outputs if o.topic == Topics.CORRELATE]
-            pending = [_record(o.key or b"", o.value, offset + n) for n, o in enumerate(chained)]
+            pending = [_record(o.key or b"", o.value) for o in chained]
         state.saved()
 
 
-def _record(key: bytes, value: bytes, offset: int) -> Record:
-    return Record(Topics.CORRELATE, 0, offset, key, value)
+def _record(key: bytes, value: bytes) -> Record:
+    return Record(Topics.CORRELATE, 0, 0, key, value)
 
 
 def _findings(outputs: Sequence[Outgoing]) -> Iterator[Finding]:
