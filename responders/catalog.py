@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from responders import (
+    abusech,
+    abuseipdb,
+    activity,
     aws_iam,
     aws_instance,
     aws_nacl,
@@ -22,17 +25,26 @@ from responders import (
     crowdsec,
     crowdstrike,
     defender,
+    dns,
     entra,
     geoip,
     github,
+    greynoise,
     inventory,
     isolation,
     keycloak,
+    misp,
     nftables,
     okta,
+    rdap,
     report,
+    taxii,
+    virustotal,
     webhook,
 )
+from responders.abusech import Abusech, AbusechConfig
+from responders.abuseipdb import Abuseipdb, AbuseipdbConfig
+from responders.activity import ElasticsearchActivity, ElasticsearchConfig
 from responders.aws import AwsConfig
 from responders.aws_iam import AwsIam
 from responders.aws_instance import AwsInstance, AwsInstanceConfig
@@ -42,15 +54,21 @@ from responders.cloudflare import Cloudflare, CloudflareConfig
 from responders.crowdsec import Crowdsec, CrowdsecConfig
 from responders.crowdstrike import Crowdstrike, CrowdstrikeConfig
 from responders.defender import Defender, DefenderConfig
+from responders.dns import Dns, DnsConfig
 from responders.entra import Entra, EntraConfig
 from responders.geoip import Geoip, GeoipConfig
 from responders.github import Github, GithubConfig
+from responders.greynoise import Greynoise, GreynoiseConfig
 from responders.inventory import Inventory, InventoryConfig
 from responders.isolation import Isolation, IsolationConfig
 from responders.keycloak import Keycloak, KeycloakConfig
+from responders.misp import Misp, MispConfig
 from responders.nftables import Nftables, NftablesConfig
 from responders.okta import Okta, OktaConfig
+from responders.rdap import Rdap, RdapConfig
 from responders.report import ReportConfig, Reports
+from responders.taxii import Taxii, TaxiiConfig
+from responders.virustotal import Virustotal, VirustotalConfig
 from responders.webhook import Webhook, WebhookConfig
 from tocsin.config import ConnectorSettings
 from tocsin.errors import ConfigError
@@ -78,6 +96,8 @@ class Kind(Generic[C]):
 
 
 KINDS: Mapping[str, Kind[Any]] = {
+    "abusech": Kind(AbusechConfig, Abusech, abusech.MANIFEST.actions),
+    "abuseipdb": Kind(AbuseipdbConfig, Abuseipdb, abuseipdb.MANIFEST.actions),
     "aws_iam": Kind(AwsConfig, AwsIam, aws_iam.MANIFEST.actions),
     "aws_instance": Kind(AwsInstanceConfig, AwsInstance, aws_instance.MANIFEST.actions),
     "aws_nacl": Kind(AwsNaclConfig, AwsNacl, aws_nacl.MANIFEST.actions),
@@ -86,15 +106,22 @@ KINDS: Mapping[str, Kind[Any]] = {
     "crowdsec": Kind(CrowdsecConfig, Crowdsec, crowdsec.MANIFEST.actions),
     "crowdstrike": Kind(CrowdstrikeConfig, Crowdstrike, crowdstrike.MANIFEST.actions),
     "defender": Kind(DefenderConfig, Defender, defender.MANIFEST.actions),
+    "dns": Kind(DnsConfig, Dns, dns.MANIFEST.actions),
+    "elasticsearch": Kind(ElasticsearchConfig, ElasticsearchActivity, activity.MANIFEST.actions),
     "entra": Kind(EntraConfig, Entra, entra.MANIFEST.actions),
     "geoip": Kind(GeoipConfig, Geoip, geoip.MANIFEST.actions),
     "github": Kind(GithubConfig, Github, github.MANIFEST.actions),
+    "greynoise": Kind(GreynoiseConfig, Greynoise, greynoise.MANIFEST.actions),
     "inventory": Kind(InventoryConfig, Inventory, inventory.MANIFEST.actions),
     "isolation": Kind(IsolationConfig, Isolation, isolation.MANIFEST.actions),
     "keycloak": Kind(KeycloakConfig, Keycloak, keycloak.MANIFEST.actions),
+    "misp": Kind(MispConfig, Misp, misp.MANIFEST.actions),
     "nftables": Kind(NftablesConfig, Nftables, nftables.MANIFEST.actions),
     "okta": Kind(OktaConfig, Okta, okta.MANIFEST.actions),
+    "rdap": Kind(RdapConfig, Rdap, rdap.MANIFEST.actions),
     "report": Kind(ReportConfig, Reports, report.MANIFEST.actions),
+    "taxii": Kind(TaxiiConfig, Taxii, taxii.MANIFEST.actions),
+    "virustotal": Kind(VirustotalConfig, Virustotal, virustotal.MANIFEST.actions),
     "webhook": Kind(WebhookConfig, Webhook, webhook.ACTIONS),
 }
 

@@ -88,7 +88,7 @@ class Enricher(Product):
         if kept is not None:
             return {**kept, "cached": True}
         if (task := self._asking.get(key)) is None:
-            task = asyncio.create_task(self._ask(key, call), name=f"ask {call.verb}")
+            task = asyncio.create_task(self._learn(key, call), name=f"ask {call.verb}")
             self._asking[key] = task
             task.add_done_callback(lambda done: self._asked(key, done))
         # Who gives up does not take the answer away from the others.
@@ -99,7 +99,7 @@ class Enricher(Product):
         if not task.cancelled():
             task.exception()
 
-    async def _ask(self, key: str, call: Call) -> dict[str, Any]:
+    async def _learn(self, key: str, call: Call) -> dict[str, Any]:
         await self._turn(call)
         try:
             answer = await self.questions()[call.verb](call)

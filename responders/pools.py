@@ -48,28 +48,27 @@ class Bucket:
 
     count: int
     per: int
-    _tokens: float = -1.0
+    _credit: int = -1
     _at: int = 0
+
+    # In whole numbers: a call costs `per`, a ms brings `count`, and full is the product of both.
 
     def wait(self, now: int) -> int:
         """How long until a call may be made, ms; 0: now."""
         self._fill(now)
-        if self._tokens >= 1:
-            return 0
-        return int(-(-(1 - self._tokens) * self.per // self.count))
+        return max(-(-(self.per - self._credit) // self.count), 0)
 
     def take(self, now: int) -> None:
         """Count a call; ask `wait` first."""
         self._fill(now)
-        self._tokens -= 1
+        self._credit -= self.per
 
     def _fill(self, now: int) -> None:
-        if self._tokens < 0 and self._at == 0:
-            self._tokens = float(self.count)
+        full = self.count * self.per
+        if self._credit < 0:
+            self._credit = full
         elif now > self._at:
-            self._tokens = min(
-                self._tokens + (now - self._at) * self.count / self.per, float(self.count)
-            )
+            self._credit = min(self._credit + (now - self._at) * self.count, full)
         # A clock that was set back must not fill the bucket twice, nor stop it for ever.
         self._at = now
 

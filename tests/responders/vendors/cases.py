@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from responders.abusech import Abusech, AbusechConfig
+from responders.abuseipdb import Abuseipdb, AbuseipdbConfig
+from responders.activity import ElasticsearchActivity, ElasticsearchConfig
 from responders.base import Call, Connector
 from responders.cloudflare import Cloudflare, CloudflareConfig
 from responders.crowdsec import Crowdsec, CrowdsecConfig
@@ -12,14 +15,31 @@ from responders.crowdstrike import Crowdstrike, CrowdstrikeConfig
 from responders.defender import Defender, DefenderConfig
 from responders.entra import Entra, EntraConfig
 from responders.github import Github, GithubConfig
+from responders.greynoise import Greynoise, GreynoiseConfig
 from responders.keycloak import Keycloak, KeycloakConfig
+from responders.misp import Misp, MispConfig
 from responders.okta import Okta, OktaConfig
+from responders.rdap import Rdap, RdapConfig
+from responders.taxii import Taxii, TaxiiConfig
+from responders.virustotal import Virustotal, VirustotalConfig
 from tests.responders.vendors.identity import (
     USER,
     EntraVendor,
     GithubVendor,
     KeycloakVendor,
     OktaVendor,
+)
+from tests.responders.vendors.intel import (
+    BAD,
+    SHA,
+    AbusechVendor,
+    AbuseipdbVendor,
+    ElasticsearchVendor,
+    GreynoiseVendor,
+    MispVendor,
+    RdapVendor,
+    TaxiiVendor,
+    VirustotalVendor,
 )
 from tests.responders.vendors.network import (
     ACCOUNT,
@@ -120,6 +140,48 @@ def defender(url: str) -> Product:
     )
 
 
+def abuseipdb(url: str) -> Product:
+    return Abuseipdb(AbuseipdbConfig(key=SECRET, url=url, allow_http=True))
+
+
+def greynoise(url: str) -> Product:
+    return Greynoise(GreynoiseConfig(key=SECRET, url=url, allow_http=True))
+
+
+def virustotal(url: str) -> Product:
+    return Virustotal(VirustotalConfig(key=SECRET, url=url, allow_http=True))
+
+
+def abusech(url: str) -> Product:
+    return Abusech(
+        AbusechConfig(
+            key=SECRET,
+            urlhaus=url,
+            threatfox=f"{url}/ioc",
+            malwarebazaar=f"{url}/sample",
+            allow_http=True,
+        )
+    )
+
+
+def misp(url: str) -> Product:
+    return Misp(MispConfig(url=url, key=SECRET, allow_http=True))
+
+
+def taxii(url: str) -> Product:
+    where = f"{url}/collections/c"
+    return Taxii(TaxiiConfig(url=where, username="reader", password=SECRET, allow_http=True))
+
+
+def rdap(url: str) -> Product:
+    return Rdap(RdapConfig(url=url, domain_url=url, registries=("127.0.0.1",), allow_http=True))
+
+
+def elasticsearch(url: str) -> Product:
+    return ElasticsearchActivity(ElasticsearchConfig(url=url, api_key=SECRET, allow_http=True))
+
+
+NO_RIGHT: dict[str, Any] = {"query_status": "unknown_auth_key"}
 BLOCK, ADDRESS = "firewall.block_ip", "203.0.113.66"
 ISOLATE, HOST = "host.isolate", "web-1"
 REVOKE, DISABLE = "identity.revoke_sessions", "identity.disable_user"
@@ -143,4 +205,24 @@ CASES: tuple[Case, ...] = (
     Case("crowdstrike", CrowdstrikeVendor, crowdstrike, ISOLATE, HOST, "devices-actions",
          refusal={"errors": [{"code": 409, "message": "no"}]}, effects=1, field="host"),
     Case("defender", DefenderVendor, defender, ISOLATE, HOST, "/isolate", effects=1, field="host"),
+    Case("abuseipdb", AbuseipdbVendor, abuseipdb, "abuseipdb.check_ip", BAD, "/check",
+         refusal={"errors": [{"detail": "no"}]}, field="ip"),
+    Case("greynoise", GreynoiseVendor, greynoise, "greynoise.community", BAD, "/v3",
+         refusal={"message": "no"}, field="ip"),
+    Case("virustotal-ip", VirustotalVendor, virustotal, "virustotal.ip", BAD, "/ip_addr",
+         refusal={"error": {"message": "no"}}, field="ip"),
+    Case("virustotal-file", VirustotalVendor, virustotal, "virustotal.file", SHA, "/files",
+         refusal={}, field="hash"),
+    Case("urlhaus", AbusechVendor, abusech, "urlhaus.host", BAD, "/host", refusal=NO_RIGHT,
+         field="host"),
+    Case("threatfox", AbusechVendor, abusech, "threatfox.search", BAD, "/ioc", refusal=NO_RIGHT,
+         field="indicator"),
+    Case("malwarebazaar", AbusechVendor, abusech, "malwarebazaar.file", SHA, "/sample",
+         refusal=NO_RIGHT, field="hash"),
+    Case("misp", MispVendor, misp, "misp.search", BAD, "/attributes", refusal={"message": "no"},
+         field="indicator"),
+    Case("taxii", TaxiiVendor, taxii, "taxii.lookup", BAD, "/objects", field="indicator"),
+    Case("rdap", RdapVendor, rdap, "rdap.ip", BAD, "/ip", refusal={"title": "no"}, field="ip"),
+    Case("elasticsearch", ElasticsearchVendor, elasticsearch, "events.activity", BAD, "/_search",
+         refusal={"error": {"reason": "no"}}, field="entity"),
 )  # fmt: skip

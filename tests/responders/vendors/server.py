@@ -164,8 +164,11 @@ def serving() -> Iterator[Callable[[Vendor], str]]:
     class Own(Answers):
         vendors: ClassVar[dict[str, Vendor]] = {}
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Own)
-    server.daemon_threads = True
+    class Wide(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128
+
+    server = Wide(("127.0.0.1", 0), Own)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
 
