@@ -22,6 +22,11 @@ _COMMON = re.compile(
     r"(?:\[([^\]\s]{1,64})\])?: (?!message repeated )",
     re.ASCII,
 )
+#: What stands before CEF and LEEF.
+_MARKED = re.compile(
+    r"(?:<(\d{1,3})>)?([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) ([^\s:\[\]]\S*) (?=(?:CEF|LEEF):\d)",
+    re.ASCII,
+)
 _PRI = re.compile(r"<(\d{1,3})>", re.ASCII)
 _RFC5424 = re.compile(
     r"1 (\S{1,64}) (\S{1,255}) (\S{1,255}) (\S{1,128}) (\S{1,64}) "
@@ -72,6 +77,13 @@ def header(text: str, received: int, zone: str) -> tuple[Header, str] | None:
         except ValueError:
             return _rest(text, received, zone)
         return common_header(at, host, program, pid), text[match.end() :]
+    match = _MARKED.match(text)
+    if match is not None:
+        pri, stamp, host = match.groups()
+        priority = None if pri is None else int(pri)
+        instant = _instant(stamp, received, zone)
+        if instant is not None and (priority is None or priority <= PRIORITY_MAX):
+            return Header(instant, host, priority=priority), text[match.end() :]
     return _rest(text, received, zone)
 
 

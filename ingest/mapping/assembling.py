@@ -49,6 +49,7 @@ class Assembler:
         self.w = unit.w
         self.targets = unit.env.targets
         self.blob = ""
+        self._told = ""
         #: The variable of the header's own host, where the document's is it.
         self.host = ""
 
@@ -320,6 +321,8 @@ class Assembler:
         )
         if self.unit.headless:
             return ""
+        apart = not any(path.startswith("log.syslog.") for path in targets)
+        self._told = "syslog_json" if self.unit.facts.encoded and apart else "syslog_of"
         if self.unit.common:
             self._common_syslog(host, pid)
             return ""
@@ -329,11 +332,11 @@ class Assembler:
             tests.append(f"h.host != {host}")
         tests += [f"h.program != {name}", f"{pid} is None" if pid != "None" else "True"]
         head = "" if self.unit.headed else "h is not NO_HEADER and "
-        call = f"syslog_of(h, {host}, {name}, {pid})"
+        call = f"{self._told}(h, {host}, {name}, {pid})"
         w.line(f"{told} = {call} if {head}({' or '.join(tests)}) else None")
-        if any(path.startswith("log.syslog.") for path in targets):
+        if not apart:
             return told
-        targets["log.syslog"] = Known(told)
+        targets["log.syslog"] = Known(told, form=READY if self._told == "syslog_json" else "")
         return ""
 
     def _common_syslog(self, host: str, pid: str) -> None:

@@ -55,7 +55,7 @@ from ingest.mapping.program import (
     Spread,
     names_text,
 )
-from ingest.mapping.runtime import NAMES
+from ingest.mapping.runtime import MAX_PIPED, NAMES
 from ingest.mapping.targets import ANY, DATE, IP, KEYWORD, LONG
 from ingest.mapping.values import absent
 
@@ -400,10 +400,31 @@ class Unit:
                 self.env.present[operand.code] = operand.code
                 self.put(statement.targets[0], out, sure=True, plain=True, form=SAFE)
                 return
+            if statement.function is parts.endpoint and self.present(operand):
+                self._endpoint(statement, operand)
+                return
             if statement.function is parts.url and self.present(operand):
                 self._url(statement, operand)
                 return
         self._spread(statement, operand)
+
+    def _endpoint(self, statement: Spread, operand: Operand) -> None:
+        """An endpoint, which is an address more often than not."""
+        w, value = self.w, operand.code
+        names = [w.name("t") for _ in statement.targets]
+        shown, ip, domain, port = names
+        whole = w.name("v")
+        w.line(f"{ip} = address({value})")
+        with w.block(f"if {ip} is not None:"):
+            w.line(f"{shown} = {value}")
+            w.line(f"{domain} = {port} = None")
+        with w.block("else:"):
+            w.line(f"{' = '.join(names)} = None")
+            w.line(f"{whole} = {w.bind(statement.function, 'F')}({value})")
+            w.line(f"if {whole} is not None: {', '.join(names)}, = {whole}")
+        forms = {IP: SAFE, LONG: WHOLE}
+        for target, name in zip(statement.targets, names, strict=True):
+            self.put(target, name, sure=False, plain=True, form=forms.get(target.type, ""))
 
     def _url(self, statement: Spread, operand: Operand) -> None:
         """A URL that has a path, as almost all have."""
@@ -890,14 +911,19 @@ class Unit:
 
     def _pipe(self, source: Pipe) -> Operand:
         w, out, form = self.w, self.w.name(), ""
-        if self._memorable(source):
-            operand = self.value(source.source)
-            if self.present(operand):
-                return self._memorized(source, operand, out)
+        condition = "True"
         if source.when is not None:
             condition = self.conditions.code(source.when)
             if condition == "False":
                 return Operand("None", CLEAN)
+        if self._never(source.source):
+            if source.default is None or condition == "True":
+                return Operand(repr(source.default), CLEAN)
+        elif self._memorable(source):
+            operand = self.value(source.source)
+            if self.present(operand):
+                return self._memorized(source, operand, out)
+        if condition != "True":
             w.line(f"{out} = None")
             before = self.env.copy()
             with w.block(f"if {condition}:"):
@@ -906,6 +932,21 @@ class Unit:
         else:
             form = self._steps(source, out)
         return Operand(out, CLEAN, form)
+
+    def _never(self, source: Expression) -> bool:
+        """Whether a source yields nothing for any line of the given keys."""
+        if isinstance(source, First):
+            return all(self._never(one) for one in source.sources)
+        if isinstance(source, Pipe):
+            return source.default is None and self._never(source.source)
+        if not isinstance(source, Look):
+            return False
+        path = source.path
+        if path.header:
+            return self.headless and path.header not in _OF_ALL
+        if path.steps[0] in self.env.captures or path.steps in self.env.looked:
+            return False
+        return self.facts.keys is not None and path.steps[0] not in self.facts.keys
 
     def _memorable(self, source: Pipe) -> bool:
         """Whether what a pipe makes follows from a text alone."""
@@ -921,10 +962,16 @@ class Unit:
         w, table = self.w, self.w.bind({}, "X")
         w.line(f"{out} = {table}.get({operand.code}, EMPTY)")
         pipe = w.bind(source, "P")
-        w.line(f"if {out} is EMPTY: {out} = piped({table}, {pipe}, {operand.code}, o)")
-        cut = all(step.kind in ("as", "regex") for step in source.steps)
-        quick = cut and all(_quick(step, out, w) for step in source.steps)
-        form = operand.form if quick and source.default is None else ""
+        form = ""
+        with w.block(f"if {out} is EMPTY:"):
+            if all(step.kind == "regex" for step in source.steps):
+                form = self._steps(source, out)
+                w.line(f"if len({table}) < {MAX_PIPED}: {table}[{operand.code}] = {out}")
+            else:
+                w.line(f"{out} = piped({table}, {pipe}, {operand.code}, o)")
+                cut = all(step.kind in ("as", "regex") for step in source.steps)
+                if cut and source.default is None and all(_quick(s, out, w) for s in source.steps):
+                    form = operand.form
         return Operand(out, CLEAN, form)
 
     def _steps(self, source: Pipe, out: str) -> str:

@@ -16,6 +16,8 @@ from ingest.mapping.casts import cast
 from ingest.mapping.conditions import compare
 from ingest.mapping.line import (
     NO_HEADER,
+    PRIORITY_MAX,
+    Header,
     add_syslog,
     process_id,
     program_name,
@@ -252,6 +254,28 @@ def route_of_json(encoded: bytes) -> bytes:
     return route_of(orjson.loads(encoded))
 
 
+_PRIORITIES = {
+    priority: text_json(syslog_of(Header(priority=priority), None, None, None))
+    for priority in range(PRIORITY_MAX + 1)
+}
+
+
+def syslog_json(header: Header, host: object, name: object, pid: object) -> str | None:
+    """What `syslog_of` gives, as JSON; most headers say no more than their priority."""
+    if (
+        header.priority is not None
+        and header.version is None
+        and header.msgid is None
+        and header.sd is None
+        and (header.host is None or header.host == host)
+        and (header.program is None or header.program == name)
+        and (header.pid is None or pid is not None)
+    ):
+        return _PRIORITIES[header.priority]
+    made = syslog_of(header, host, name, pid)
+    return None if made is None else text_json(made)
+
+
 #: Name in generated code → what it is. Names are letters only, so that none meets a variable.
 NAMES: dict[str, Any] = {
     "EMPTY": {},
@@ -289,6 +313,7 @@ NAMES: dict[str, Any] = {
     "route_of": route_of,
     "route_of_json": route_of_json,
     "routed": routed,
+    "syslog_json": syslog_json,
     "syslog_of": syslog_of,
     "text_json": text_json,
     "timed": timed,
