@@ -8,7 +8,8 @@ import pytest
 
 from playbooks.loading import LIBRARY, load_playbooks
 from playbooks.testing import Case, load_cases, run_test
-from responders import geoip, inventory, nftables, report
+from responders.base import ActionClass
+from responders.catalog import known_actions
 from tests.playbooks.doubles import ACTIONS
 from tocsin.errors import ContentErrors
 
@@ -18,15 +19,8 @@ if TYPE_CHECKING:
     from responders.base import Action
 
 PLAYBOOKS = sorted(p for p in LIBRARY.glob("*.yml") if not p.name.endswith(".test.yml"))
-#: The connectors' own declarations where they stand still; the webhook's depends on its URLs.
-REAL: dict[str, Action] = {
-    "notify.webhook": ACTIONS["notify.webhook"],
-    **{
-        action.verb: action
-        for module in (geoip, inventory, nftables, report)
-        for action in module.MANIFEST.actions
-    },
-}
+#: The connectors' own declarations; the webhook's depends on its URLs.
+REAL: dict[str, Action] = {**known_actions(), "notify.webhook": ACTIONS["notify.webhook"]}
 
 
 def cases_beside(path: Path) -> tuple[Case, ...]:
@@ -48,8 +42,9 @@ def test_case(path: Path, case: Case) -> None:
 
 
 @pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
-def test_has_positive_negative_refused_and_failure_cases(path: Path) -> None:
+def test_has_positive_negative_guard_failure_and_crash_cases(path: Path) -> None:
     cases = cases_beside(path)
+    assert any(case.crash for case in cases)
     answers = [answer.status for c in cases for script in c.answers.values() for answer in script]
     assert {case.expect.triggered for case in cases} == {True, False}
     assert {"refused", "failed"} <= set(answers)
@@ -63,3 +58,31 @@ def test_loads_without_a_single_connector() -> None:
 def test_unknown_builtin_is_named_with_the_nearest() -> None:
     with pytest.raises(ContentErrors, match="did you mean 'leaked-cloud-key'"):
         load_playbooks([], ["leaked-cloud-keys"], actions=ACTIONS)
+
+
+def test_nothing_destructive_happens_without_a_sure_alert_or_an_answer() -> None:
+    """What cannot be undone, and machines cut off, wait for people unless the alert is sure."""
+    for path in PLAYBOOKS:
+        loaded = load_playbooks([], [path.stem], actions=REAL, guard_lists=())
+        playbook = loaded.playbooks[path.stem]
+        for step in playbook.by_path.values():
+            grave = step.action is not None and (
+                step.action.action_class is ActionClass.DESTRUCTIVE
+                or step.spec.action in ("host.isolate", "identity.disable_user")
+            )
+            condition = step.condition.text if step.condition else ""
+            words = ("approved", "vars.sure", 'steps.disable.status == "ok"')
+            assert not grave or any(word in condition for word in words), (path.stem, step.path)
+
+
+def test_every_containment_of_the_library_is_bounded() -> None:
+    for path in PLAYBOOKS:
+        loaded = load_playbooks([], [path.stem], actions=REAL, guard_lists=())
+        for step in loaded.playbooks[path.stem].by_path.values():
+            if step.spec.hold is not None:
+                assert step.spec.hold.ttl <= 24 * 3_600_000, (path.stem, step.path)
+                assert step.spec.guard.rate or step.spec.guard.drift, (path.stem, step.path)
+
+
+def test_there_are_fifteen_or_more() -> None:
+    assert len(PLAYBOOKS) >= 15
