@@ -30,15 +30,24 @@ from responders import (
     geoip,
     github,
     greynoise,
+    http_api,
     inventory,
+    iris,
     isolation,
+    jira,
     keycloak,
     misp,
     nftables,
     okta,
+    pagerduty,
     rdap,
     report,
+    slack,
+    smtp,
+    ssh_command,
     taxii,
+    teams,
+    thehive,
     virustotal,
     webhook,
 )
@@ -59,15 +68,24 @@ from responders.entra import Entra, EntraConfig
 from responders.geoip import Geoip, GeoipConfig
 from responders.github import Github, GithubConfig
 from responders.greynoise import Greynoise, GreynoiseConfig
+from responders.http_api import HttpApi, HttpConfig
 from responders.inventory import Inventory, InventoryConfig
+from responders.iris import Iris, IrisConfig
 from responders.isolation import Isolation, IsolationConfig
+from responders.jira import Jira, JiraConfig
 from responders.keycloak import Keycloak, KeycloakConfig
 from responders.misp import Misp, MispConfig
 from responders.nftables import Nftables, NftablesConfig
 from responders.okta import Okta, OktaConfig
+from responders.pagerduty import Pagerduty, PagerdutyConfig
 from responders.rdap import Rdap, RdapConfig
 from responders.report import ReportConfig, Reports
+from responders.slack import Slack, SlackConfig
+from responders.smtp import Smtp, SmtpConfig
+from responders.ssh_command import SshCommands, SshConfig
 from responders.taxii import Taxii, TaxiiConfig
+from responders.teams import Teams, TeamsConfig
+from responders.thehive import Thehive, ThehiveConfig
 from responders.virustotal import Virustotal, VirustotalConfig
 from responders.webhook import Webhook, WebhookConfig
 from tocsin.config import ConnectorSettings
@@ -112,15 +130,24 @@ KINDS: Mapping[str, Kind[Any]] = {
     "geoip": Kind(GeoipConfig, Geoip, geoip.MANIFEST.actions),
     "github": Kind(GithubConfig, Github, github.MANIFEST.actions),
     "greynoise": Kind(GreynoiseConfig, Greynoise, greynoise.MANIFEST.actions),
+    "http": Kind(HttpConfig, HttpApi, http_api.MANIFEST.actions),
     "inventory": Kind(InventoryConfig, Inventory, inventory.MANIFEST.actions),
     "isolation": Kind(IsolationConfig, Isolation, isolation.MANIFEST.actions),
+    "iris": Kind(IrisConfig, Iris, iris.MANIFEST.actions),
+    "jira": Kind(JiraConfig, Jira, jira.MANIFEST.actions),
     "keycloak": Kind(KeycloakConfig, Keycloak, keycloak.MANIFEST.actions),
     "misp": Kind(MispConfig, Misp, misp.MANIFEST.actions),
     "nftables": Kind(NftablesConfig, Nftables, nftables.MANIFEST.actions),
     "okta": Kind(OktaConfig, Okta, okta.MANIFEST.actions),
+    "pagerduty": Kind(PagerdutyConfig, Pagerduty, pagerduty.MANIFEST.actions),
     "rdap": Kind(RdapConfig, Rdap, rdap.MANIFEST.actions),
     "report": Kind(ReportConfig, Reports, report.MANIFEST.actions),
+    "slack": Kind(SlackConfig, Slack, slack.MANIFEST.actions),
+    "smtp": Kind(SmtpConfig, Smtp, smtp.MANIFEST.actions),
+    "ssh": Kind(SshConfig, SshCommands, ssh_command.MANIFEST.actions),
     "taxii": Kind(TaxiiConfig, Taxii, taxii.MANIFEST.actions),
+    "teams": Kind(TeamsConfig, Teams, teams.MANIFEST.actions),
+    "thehive": Kind(ThehiveConfig, Thehive, thehive.MANIFEST.actions),
     "virustotal": Kind(VirustotalConfig, Virustotal, virustotal.MANIFEST.actions),
     "webhook": Kind(WebhookConfig, Webhook, webhook.ACTIONS),
 }

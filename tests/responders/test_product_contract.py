@@ -10,8 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from responders.base import ActionClass
-from responders.catalog import KINDS
+from responders.base import ActionClass, Idempotence
 from responders.product import ALREADY
 from tests.responders.vendors.cases import CASES, Case
 from tests.responders.vendors.server import Vendor
@@ -52,7 +51,8 @@ async def struck(
 
 def told(case: Case, ended: Ended) -> tuple[str, str, bool, int | None]:
     assert isinstance(ended, ConnectorError), f"{case.name} answered {ended}"
-    assert "canary" not in str(ended), f"{case.name} tells a secret: {ended}"
+    for secret in ("canary", "hidden-signature"):
+        assert secret not in str(ended), f"{case.name} tells a secret: {ended}"
     return case.name, ended.kind, ended.after_send, ended.retry_after
 
 
@@ -69,7 +69,7 @@ async def test_success_undo_and_probe(mount: Mount, caplog: pytest.LogCaptureFix
             assert await connector.probe(case.call()) is None, case.name
         outputs = [await connector.act(case.call())]
         outputs.append(await connector.act(case.call()))
-        if case.effects is not None:
+        if case.effects is not None and not case.asked_first:
             assert vendor.effects == case.effects, case.name
         if contains:
             assert await connector.probe(case.call()) is not None, case.name
@@ -133,18 +133,17 @@ async def test_repeating_after_a_drop_acts_once(mount: Mount) -> None:
         assert isinstance(await tried(case, vendor, url), ConnectorError), case.name
         vendor.arm("")
         connector = case.make(url)
-        if await _held(case, connector.probe) is None:
+        action = connector.manifest.action(case.verb)
+        asks = action is not None and action.idempotence is Idempotence.PROBE
+        if await _held(case, connector.probe, asks=asks) is None:
             await connector.act(case.call())
         await connector.close()
         assert vendor.effects == case.effects, case.name
 
 
-async def _held(case: Case, probe: Callable[..., Awaitable[Any]]) -> Any:
+async def _held(case: Case, probe: Callable[..., Awaitable[Any]], *, asks: bool) -> Any:
     """As the engine does after a crash: an action that is no natural one is asked for first."""
-    connector_action = next(
-        action for kind in KINDS.values() for action in kind.actions if action.verb == case.verb
-    )
-    return await probe(case.call()) if connector_action.idempotence == "probe" else None
+    return await probe(case.call()) if asks else None
 
 
 async def test_what_was_so_before_stays_so_after_the_undo(mount: Mount) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,29 @@ from responders.defender import Defender, DefenderConfig
 from responders.entra import Entra, EntraConfig
 from responders.github import Github, GithubConfig
 from responders.greynoise import Greynoise, GreynoiseConfig
+from responders.http_api import Endpoint, HttpApi, HttpConfig
+from responders.iris import Iris, IrisConfig
+from responders.jira import Jira, JiraConfig
 from responders.keycloak import Keycloak, KeycloakConfig
 from responders.misp import Misp, MispConfig
 from responders.okta import Okta, OktaConfig
+from responders.pagerduty import Pagerduty, PagerdutyConfig
 from responders.rdap import Rdap, RdapConfig
+from responders.slack import Slack, SlackConfig
 from responders.taxii import Taxii, TaxiiConfig
+from responders.teams import Teams, TeamsConfig
+from responders.thehive import Thehive, ThehiveConfig
 from responders.virustotal import Virustotal, VirustotalConfig
+from tests.responders.vendors.desk import (
+    FirewallVendor,
+    IrisVendor,
+    JiraVendor,
+    JiraWithTicket,
+    PagerdutyVendor,
+    SlackVendor,
+    TeamsVendor,
+    ThehiveVendor,
+)
 from tests.responders.vendors.identity import (
     USER,
     EntraVendor,
@@ -64,6 +82,7 @@ SECRET = "env:CANARY"  # noqa: S105
 class Case:
     """`on` matches the request that acts; `refusal` is a failure that comes with status 200.
 
+    `asked_first`: it acts once only if it is asked for first, as the engine does.
     `effects`: how many the vendor counts however often it is repeated; None where it counts none.
     """
 
@@ -77,6 +96,7 @@ class Case:
     refusal: Any = None
     effects: int | None = None
     field: str = "user"
+    asked_first: bool = False
 
     def call(self, timeout: int = 10_000, key: str = "effect-1") -> Call:
         given = {self.field: self.target, **self.inputs}
@@ -181,6 +201,53 @@ def elasticsearch(url: str) -> Product:
     return ElasticsearchActivity(ElasticsearchConfig(url=url, api_key=SECRET, allow_http=True))
 
 
+def slack(url: str) -> Product:
+    return Slack(SlackConfig(token=SECRET, channels={"soc": "C1"}, url=url, allow_http=True))
+
+
+def teams(url: str) -> Product:
+    # The url of a workflow is a secret of its own, different for each test.
+    os.environ["TEAMS_HOOK"] = f"{url}/workflows/1/invoke?sig=hidden-signature"
+    return Teams(TeamsConfig(channels={"soc": "env:TEAMS_HOOK"}, allow_http=True))
+
+
+def pagerduty(url: str) -> Product:
+    return Pagerduty(PagerdutyConfig(routing_key=SECRET, url=url, allow_http=True))
+
+
+def jira(url: str) -> Product:
+    return Jira(
+        JiraConfig(url=url, email="bot@example.com", token=SECRET, project="SOC", allow_http=True)
+    )
+
+
+def thehive(url: str) -> Product:
+    return Thehive(ThehiveConfig(url=url, key=SECRET, allow_http=True))
+
+
+def iris(url: str) -> Product:
+    return Iris(IrisConfig(url=url, key=SECRET, allow_http=True))
+
+
+def http_api(url: str) -> Product:
+    where, key = f"{url}/v1/blocks/{{entity}}", {"x-key": SECRET}
+    block = Endpoint(
+        kind="contain", method="PUT", url=where, headers=key, undo="free", probe="held"
+    )
+    return HttpApi(
+        HttpConfig(
+            endpoints={
+                "block": block,
+                "free": Endpoint(kind="part", method="DELETE", url=where, headers=key),
+                "held": Endpoint(kind="part", url=where, headers=key),
+            },
+            allow_http=True,
+        )
+    )
+
+
+TEXT = {"message": "<!channel> look"}
+TITLED = {"title": "Brute force", "description": "one\n\ntwo", "severity": 90}
 NO_RIGHT: dict[str, Any] = {"query_status": "unknown_auth_key"}
 BLOCK, ADDRESS = "firewall.block_ip", "203.0.113.66"
 ISOLATE, HOST = "host.isolate", "web-1"
@@ -225,4 +292,19 @@ CASES: tuple[Case, ...] = (
     Case("rdap", RdapVendor, rdap, "rdap.ip", BAD, "/ip", refusal={"title": "no"}, field="ip"),
     Case("elasticsearch", ElasticsearchVendor, elasticsearch, "events.activity", BAD, "/_search",
          refusal={"error": {"reason": "no"}}, field="entity"),
+    Case("slack", SlackVendor, slack, "notify.slack", "soc", "chat.post", TEXT,
+         {"ok": False, "error": "channel_not_found"}, 1, "channel", asked_first=True),
+    Case("teams", TeamsVendor, teams, "notify.teams", "soc", "/workflows", TEXT,
+         {"error": {"message": "no"}}, field="channel"),
+    Case("pagerduty", PagerdutyVendor, pagerduty, "page.trigger", "case-1", "/v2",
+         {"summary": "look", "severity": 90}, {"status": "invalid event"}, 1, "case"),
+    Case("jira", JiraVendor, jira, "ticket.create", "case-1", "/issue$", TITLED, {}, 1, "case"),
+    Case("jira-comment", JiraWithTicket, jira, "ticket.comment", "case-1", "/comment",
+         {"text": "contained"}, field="case"),
+    Case("thehive", ThehiveVendor, thehive, "ticket.create", "case-1", "/alert$", TITLED, {}, 1,
+         "case"),
+    Case("iris", IrisVendor, iris, "ticket.create", "case-1", "/add", TITLED,
+         {"status": "error", "message": "no"}, 1, "case"),
+    Case("http", FirewallVendor, http_api, "containment.http", ADDRESS, "PUT",
+         {"endpoint": "block"}, {"ok": False}, 1, "entity"),
 )  # fmt: skip
