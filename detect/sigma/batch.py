@@ -8,13 +8,12 @@ an event is decoded and a rule evaluated only where the rule's witness was found
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from detect.sigma.bucket import bucket
-from detect.sigma.literals import ODD_LETTERS
 from detect.sigma.partial import PartialReader, Whole
 from detect.sigma.routing import Router
 from detect.sigma.ruleset import Match
@@ -27,6 +26,10 @@ if TYPE_CHECKING:
     from detect.sigma.event import Reader
     from detect.sigma.routing import BucketKey
     from detect.sigma.ruleset import RuleSet
+
+
+#: Events whose fields are cut and scanned together: more fall out of the processor's cache.
+CUT_EVENTS = 64
 
 
 class EventText(NamedTuple):
@@ -129,40 +132,60 @@ class BatchMatcher:
     ) -> None:
         if not known.candidates and not known.constant:
             return
-        hits = _hits(known, [texts[at].text for at in members])
-        always = known.plan.unwitnessed
-        if not always and not known.constant:
+        evaluated, matched = self.evaluated, self.matched
+        tried: list[int] = []
+        step = CUT_EVENTS if known.plan.columns else len(members)
+        for start in range(0, len(members), step):
+            self._match_some(known, members[start : start + step], texts, found, tried)
+        for number, count in Counter(tried).items():
+            known.candidates[number].tally.candidates += count
+        known.wasted += self.evaluated - evaluated - (self.matched - matched)
+
+    def _match_some(
+        self,
+        known: Bucket,
+        members: list[int],
+        texts: Sequence[EventText],
+        found: dict[int, Matched],
+        tried: list[int],
+    ) -> None:
+        plan = known.plan
+        wholes = [Whole(texts[at].text, texts[at].event) for at in members] if plan.columns else []
+        hits = plan.hits([texts[at].text for at in members], wholes)
+        if not plan.unwitnessed and not known.constant:
             # The usual case: most events hold nothing that is looked for.
             inners: Collection[int] = hits
         else:
             inners = range(len(members))
         for inner in inners:
             at = members[inner]
-            numbers = _wanted(known, hits.get(inner) or _NOTHING)
+            numbers = plan.wanted(hits.get(inner) or _NOTHING)
             if numbers or known.constant:
-                whole = Whole(texts[at].text, texts[at].event)
+                whole = wholes[inner] if wholes else Whole(texts[at].text, texts[at].event)
+                tried += numbers
                 if matches := self._evaluate(known, numbers, whole):
                     found[at] = Matched(whole, matches)
 
     def _evaluate(self, known: Bucket, wanted: Sequence[int], whole: Whole) -> list[Match]:
         """The rules among `wanted` (numbers of candidates) that match, and those always do."""
+        self.evaluated += len(wanted)
+        self._events += 1
         readers: dict[int, Reader] = {}
         matches: dict[str, Match] = {}
         for candidate in known.constant:
             candidate.tally.candidates += 1
-            _matched(candidate, _reader(candidate, whole, readers), matches)
-        self.evaluated += len(wanted)
-        self._events += 1
-        if self._events % self._timed_every:
-            for number in wanted:
-                candidate = known.candidates[number]
-                candidate.tally.candidates += 1
-                fields = candidate.fields
-                reader = readers.get(id(fields)) or _reader(candidate, whole, readers)
-                if candidate.holds(reader):
-                    _matched(candidate, reader, matches)
-        else:
+            _matched(candidate, _reader(candidate.slot, known, whole, readers), matches)
+        if self._events % self._timed_every == 0:
             self._evaluate_timed(known, wanted, whole, readers, matches)
+        else:
+            slots, decisions = known.slots, known.decisions
+            for number in wanted:
+                slot = slots[number]
+                reader = readers.get(slot) or _reader(slot, known, whole, readers)
+                if decisions[number](reader):
+                    _matched(known.candidates[number], reader, matches)
+        if not matches:
+            return _NO_MATCHES
         self.matched += len(matches)
         return [matches[rule_id] for rule_id in sorted(matches)]
 
@@ -177,18 +200,17 @@ class BatchMatcher:
         before = self._timer()
         for number in wanted:
             candidate = known.candidates[number]
-            reader = _reader(candidate, whole, readers)
+            reader = _reader(candidate.slot, known, whole, readers)
             if candidate.holds(reader):
                 _matched(candidate, reader, matches)
             after = self._timer()
-            tally = candidate.tally
-            tally.candidates += 1
-            tally.timed += 1
-            tally.nanoseconds += after - before
+            candidate.tally.timed += 1
+            candidate.tally.nanoseconds += after - before
             before = after
 
 
 _NOTHING: frozenset[int] = frozenset()
+_NO_MATCHES: list[Match] = []
 _NO_COST = RuleCost()
 
 
@@ -197,11 +219,10 @@ def _decoded(text: EventText) -> Mapping[str, Any]:
     return event
 
 
-def _reader(candidate: Candidate, whole: Whole, readers: dict[int, Reader]) -> Reader:
-    fields = candidate.fields
-    reader = readers.get(id(fields))
+def _reader(slot: int, known: Bucket, whole: Whole, readers: dict[int, Reader]) -> Reader:
+    reader = readers.get(slot)
     if reader is None:
-        reader = readers[id(fields)] = PartialReader(whole, fields)
+        reader = readers[slot] = PartialReader(whole, known.maps[slot])
     return reader
 
 
@@ -210,53 +231,3 @@ def _matched(candidate: Candidate, reader: Reader, matches: dict[str, Match]) ->
     rule_id = candidate.rule.rule.id
     if rule_id not in matches:
         matches[rule_id] = Match(candidate.rule, candidate.explain, reader)
-
-
-def _wanted(known: Bucket, hits: Collection[int]) -> list[int]:
-    """The candidates all of whose scanned clauses were found, and those that have none."""
-    plan = known.plan
-    wanted = list(plan.unwitnessed)
-    tried: set[int] = set()
-    for literal in hits:
-        for number in plan.first[literal]:
-            if number not in tried:
-                tried.add(number)
-                if all(not clause.isdisjoint(hits) for clause in plan.rest[number]):
-                    wanted.append(number)
-    return wanted
-
-
-def _hits(known: Bucket, texts: list[bytes]) -> dict[int, set[int]]:
-    """The literals found in each text."""
-    scan, literals = known.plan.scan, len(known.plan.first)
-    hits: dict[int, set[int]] = {}
-    if scan is None:
-        return hits
-    ends: list[int] = []
-    total = 0
-    for text in texts:
-        total += len(text) + 1
-        ends.append(total)
-    at = 0
-    odd: set[int] = set()
-    for end, literal in scan(b"\n".join(texts)):
-        while end > ends[at]:
-            at += 1
-        if literal >= literals:
-            odd.add(at)
-        elif at in hits:
-            hits[at].add(literal)
-        else:
-            hits[at] = {literal}
-    for at in odd:
-        more = {literal for _, literal in scan(_plain(texts[at])) if literal < literals}
-        hits[at] = hits.get(at, set()) | more
-    return hits
-
-
-_PLAIN = str.maketrans(dict(zip(ODD_LETTERS, "siik", strict=True)))
-
-
-def _plain(text: bytes) -> bytes:
-    """The text with the odd letters as the ASCII letters that they equal without case."""
-    return text.decode("utf-8", "replace").translate(_PLAIN).encode()

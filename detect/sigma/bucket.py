@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from detect.sigma.decide import decision
-from detect.sigma.literals import ODD_LETTERS
 from detect.sigma.many import explainer
-from detect.sigma.scanner import scanner
+from detect.sigma.plan import Plan, Wanted, planned
 from detect.sigma.tally import Tally
-from detect.sigma.witness import Always, chosen, guess, literals_of, shrink, witness
+from detect.sigma.witness import Always, shrink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -25,70 +24,71 @@ if TYPE_CHECKING:
     from detect.sigma.condition import Hits
     from detect.sigma.decide import Decision
     from detect.sigma.event import FieldMap, Reader
-    from detect.sigma.literals import Clause
     from detect.sigma.ruleset import CompiledRule
-    from detect.sigma.scanner import Scanner
-    from detect.sigma.witness import Known, Witness
+    from detect.sigma.witness import Known
 
 #: Events seen at which the choice of clauses is made again.
 REPLAN_AT = (64, 1_024, 16_384)
 #: Texts kept to count over, and their bytes together.
 SAMPLE_EVENTS = 256
 SAMPLE_BYTES = 1_000_000
-#: Most clauses that are scanned for a rule.
-MAX_CLAUSES = 3
-#: What an evaluation costs, in times of what one reported literal costs.
-EVALUATION = 20.0
+#: Evaluations of rules that do not match, for each event since the last choice, at which a new one
+#: is worth its build.
+WASTE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A rule as the bucket's events meet it: read through `fields`, `holds` if it matches.
+    """A rule as the bucket's events meet it: read through its map `slot`, `holds` if it matches.
 
     `explain` gives the reasons, `tally` counts what it does.
     """
 
     rule: CompiledRule
-    fields: FieldMap
+    slot: int
     holds: Decision
-    witness: Witness | None
+    wanted: Wanted | None
     explain: Callable[[Reader], Hits | None]
     tally: Tally = field(default_factory=Tally, compare=False)
 
 
 @dataclass(slots=True)
-class Plan:
-    """What is scanned for: `first` is each literal's candidates, `rest` their further clauses.
-
-    Behind the literals stand the odd letters, each a literal of its own.
-    """
-
-    scan: Scanner | None
-    first: list[tuple[int, ...]]
-    rest: list[tuple[frozenset[int], ...]]
-    unwitnessed: tuple[int, ...]
-
-
-@dataclass(slots=True)
 class Bucket:
-    """Candidates of the events that have `known` in common."""
+    """Candidates of the events that have something in common.
+
+    `maps` are the field maps through which they are read; `slots` and `decisions` those of each
+    candidate once more, where the innermost loop finds them.
+    """
 
     candidates: tuple[Candidate, ...]
     constant: tuple[Candidate, ...]
+    maps: tuple[FieldMap, ...]
     plan: Plan
+    slots: tuple[int, ...] = ()
+    decisions: tuple[Decision, ...] = ()
     seen: int = 0
     sample: list[bytes] = field(default_factory=list)
     sampled: int = 0
+    #: Evaluations that found nothing, and events, since the clauses were chosen.
+    wasted: int = 0
+    since: int = 0
 
     def note(self, texts: Sequence[bytes]) -> None:
         """Count events; keep some, and choose the clauses anew when enough were seen."""
         before, self.seen = self.seen, self.seen + len(texts)
+        self.since += len(texts)
+        if before >= REPLAN_AT[-1]:
+            return
         for text in texts:
             if len(self.sample) < SAMPLE_EVENTS and self.sampled < SAMPLE_BYTES:
-                self.sample.append(text.lower())
+                self.sample.append(text)
                 self.sampled += len(text)
         if any(before < bound <= self.seen for bound in REPLAN_AT):
-            self.plan = planned(self.candidates, self.sample)
+            if self.wasted > WASTE * self.since:
+                by_field = self.plan.columns is not None
+                rules = _wanted(self.candidates)
+                self.plan = planned(rules, self.sample, by_field=by_field)
+            self.wasted = self.since = 0
             self.sample = self.sample[::4] if self.seen < REPLAN_AT[-1] else []
             self.sampled = sum(map(len, self.sample))
 
@@ -97,86 +97,30 @@ def bucket(pairs: Iterable[tuple[FieldMap, CompiledRule]], known: Known) -> Buck
     """The bucket of all events that have `known` in common, for these rules."""
     candidates: list[Candidate] = []
     constant: list[Candidate] = []
+    maps: dict[int, tuple[int, FieldMap]] = {}
     for fields, rule in pairs:
+        slot, _ = maps.setdefault(id(fields), (len(maps), fields))
         node = shrink(rule.condition, fields, known)
         if not isinstance(node, Always):
-            found = witness(node, fields)
             explain = explainer(rule.condition)
-            candidates.append(Candidate(rule, fields, decision(node), found, explain))
+            wanted = Wanted(node, fields)
+            candidates.append(Candidate(rule, slot, decision(node), wanted, explain))
         elif node.holds:
-            constant.append(Candidate(rule, fields, _always, None, rule.condition.evaluate))
-    return Bucket(tuple(candidates), tuple(constant), planned(candidates, ()))
+            constant.append(Candidate(rule, slot, _always, None, rule.condition.evaluate))
+    plan = planned(_wanted(candidates), ())
+    return Bucket(
+        tuple(candidates),
+        tuple(constant),
+        tuple(fields for _, fields in maps.values()),
+        plan,
+        tuple(each.slot for each in candidates),
+        tuple(each.holds for each in candidates),
+    )
+
+
+def _wanted(candidates: Iterable[Candidate]) -> list[Wanted]:
+    return [each.wanted for each in candidates if each.wanted is not None]
 
 
 def _always(_reader: Reader) -> bool:
     return True
-
-
-def planned(candidates: Sequence[Candidate], sample: Sequence[bytes]) -> Plan:
-    """Choose the clauses by what the sample shows, and build the database."""
-    counts = _Counts(candidates, sample)
-    found = [counts.choose(candidate.witness) for candidate in candidates]
-    literals = sorted({literal for each in found for clause in each for literal in clause})
-    number = {literal: at for at, literal in enumerate(literals)}
-    first: list[list[int]] = [[] for _ in literals]
-    for at, each in enumerate(found):
-        for literal in each[0] if each else ():
-            first[number[literal]].append(at)
-    return Plan(
-        scanner([*literals, *_ODD]) if literals else None,
-        [tuple(each) for each in first],
-        [
-            tuple(frozenset(number[literal] for literal in clause) for clause in each[1:])
-            for each in found
-        ],
-        tuple(at for at, each in enumerate(found) if not each),
-    )
-
-
-_ODD = tuple(letter.encode() for letter in ODD_LETTERS)
-
-
-class _Counts:
-    """In which events of the sample each literal is, as the bits of a number."""
-
-    def __init__(self, candidates: Sequence[Candidate], sample: Sequence[bytes]) -> None:
-        self._events = len(sample)
-        self._bits: dict[bytes, int] = {}
-        if sample:
-            self._count(candidates, sample)
-
-    def _count(self, candidates: Sequence[Candidate], sample: Sequence[bytes]) -> None:
-        found = (each.witness for each in candidates if each.witness is not None)
-        literals = sorted({literal for each in found for literal in literals_of(each)})
-        scan = scanner(literals)
-        if scan is None:
-            return
-        for at, text in enumerate(sample):
-            for number in {number for _, number in scan(text)}:
-                literal = literals[number]
-                self._bits[literal] = self._bits.get(literal, 0) | 1 << at
-
-    def _of(self, clause: Clause) -> int:
-        bits = 0
-        for literal in clause:
-            bits |= self._bits.get(literal, 0)
-        return bits
-
-    def _cost(self, clause: Clause) -> float:
-        return self._of(clause).bit_count() + guess(clause)
-
-    def choose(self, found: Witness | None) -> list[Clause]:
-        """The clause that lets the least through, and others while they save more than cost."""
-        clauses = [] if found is None else sorted(set(chosen(found, self._cost)), key=self._cost)
-        if not clauses or not self._events:
-            return clauses[:1]
-        taken, left = clauses[:1], self._of(clauses[0])
-        for clause in clauses[1:]:
-            bits = self._of(clause)
-            saved = (left & ~bits).bit_count() * EVALUATION
-            if len(taken) < MAX_CLAUSES and saved > bits.bit_count():
-                taken.append(clause)
-                left &= bits
-        if left.bit_count() == self._events:
-            return []  # in every event: to evaluate it always is cheaper than to look for it
-        return taken

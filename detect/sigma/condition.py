@@ -189,7 +189,7 @@ def _satisfying(expectation: Expectation, field: Field, reader: Reader) -> str |
         case FieldReference():
             others = reader.field(expectation.other).values
             for value in field.values:
-                if any(_refers(expectation, value, other) for other in others):
+                if any(refers(expectation, value, other) for other in others):
                     return value.text
             return None
         case pattern:
@@ -199,7 +199,8 @@ def _satisfying(expectation: Expectation, field: Field, reader: Reader) -> str |
             return None
 
 
-def _refers(reference: FieldReference, value: Value, referred: Value) -> bool:
+def refers(reference: FieldReference, value: Value, referred: Value) -> bool:
+    """Whether the value is to the other as the reference says."""
     text = value.text if reference.cased else value.folded
     other = referred.text if reference.cased else referred.folded
     match reference.starts, reference.ends:

@@ -10,12 +10,23 @@ condition, which gives the reasons; a test holds the two equal.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from detect.sigma.condition import And, Exists, FieldItem, FieldReference, Node, Not, Null, Or
+from detect.sigma.condition import (
+    And,
+    Exists,
+    FieldItem,
+    FieldReference,
+    Node,
+    Not,
+    Null,
+    Or,
+    refers,
+)
 from detect.sigma.many import MANY, Texts, texts_of
-from detect.sigma.patterns import AnyOf, Pattern, Regex, Text
-from detect.sigma.regex_literals import required
+from detect.sigma.patterns import AnyOf, Pattern, Regex, Text, Wildcard, needed
+from detect.sigma.regex_literals import required, width
 from detect.sigma.values import fold
 
 if TYPE_CHECKING:
@@ -74,22 +85,50 @@ def _any(parts: Sequence[Decision]) -> Decision:
 
 
 def _item(item: FieldItem) -> Decision:
-    if any(isinstance(each, Null | Exists | FieldReference) for each in item.expectations):
-        return lambda reader: item.evaluate(reader) is not None
-    patterns = [each for each in item.expectations if not isinstance(each, _SPECIAL)]
     name = item.field
     if item.every:
-        accepted = [acceptance([pattern]) for pattern in patterns]
+        parts = [_one_of(name, [each]) for each in item.expectations]
+        return parts[0] if len(parts) == 1 else _all(parts)
+    return _one_of(name, item.expectations)
 
-        def each(reader: Reader) -> bool:
-            values = reader.field(name).values
-            return bool(values) and all(any(map(accept, values)) for accept in accepted)
 
-        return each
+def _one_of(name: str, expectations: Sequence[Expectation]) -> Decision:
+    """Whether the field satisfies one of what is asked for."""
+    decisions = [_special(name, each) for each in expectations if isinstance(each, _SPECIAL)]
+    patterns = [each for each in expectations if not isinstance(each, _SPECIAL)]
+    if patterns:
+        decisions.append(_accepting(name, patterns))
+    return decisions[0] if len(decisions) == 1 else _any(decisions)
+
+
+def _special(name: str, expectation: Null | Exists | FieldReference) -> Decision:
+    match expectation:
+        case Null():
+            return lambda reader: not (reader.fields.get(name) or reader.field(name)).values
+        case Exists(expected):
+            return lambda reader: reader.field(name).present is expected
+        case _:
+            return partial(_refers, expectation, name)
+
+
+def _refers(reference: FieldReference, name: str, reader: Reader) -> bool:
+    values = reader.field(name).values
+    if not values:
+        return False
+    others = reader.field(reference.other).values
+    return any(refers(reference, value, other) for value in values for other in others)
+
+
+def _accepting(name: str, patterns: Sequence[Pattern]) -> Decision:
+    """Whether one of the field's values is accepted; the usual ones without a call for each."""
+    groups, others = _sorted(patterns)
+    asked = [operator for operator, texts in groups.items() if texts]
+    if not others and len(asked) == 1 and len(groups[asked[0]]) <= MANY:
+        return _DECISIONS[asked[0]](name, tuple(groups[asked[0]]))
     accept = acceptance(patterns)
 
     def one(reader: Reader) -> bool:
-        for value in reader.field(name).values:
+        for value in (reader.fields.get(name) or reader.field(name)).values:
             if accept(value):
                 return True
         return False
@@ -97,11 +136,61 @@ def _item(item: FieldItem) -> Decision:
     return one
 
 
+def _equals(name: str, texts: tuple[str, ...]) -> Decision:
+    known = frozenset(texts)
+
+    def equals(reader: Reader) -> bool:
+        for value in (reader.fields.get(name) or reader.field(name)).values:
+            if value.folded in known:
+                return True
+        return False
+
+    return equals
+
+
+def _starts(name: str, texts: tuple[str, ...]) -> Decision:
+    def starts(reader: Reader) -> bool:
+        for value in (reader.fields.get(name) or reader.field(name)).values:
+            if value.folded.startswith(texts):
+                return True
+        return False
+
+    return starts
+
+
+def _ends(name: str, texts: tuple[str, ...]) -> Decision:
+    def ends(reader: Reader) -> bool:
+        for value in (reader.fields.get(name) or reader.field(name)).values:
+            if value.folded.endswith(texts):
+                return True
+        return False
+
+    return ends
+
+
+def _contains(name: str, texts: tuple[str, ...]) -> Decision:
+    def contains(reader: Reader) -> bool:
+        for value in (reader.fields.get(name) or reader.field(name)).values:
+            subject = value.folded
+            for text in texts:
+                if text in subject:
+                    return True
+        return False
+
+    return contains
+
+
+_DECISIONS: dict[str, Callable[[str, tuple[str, ...]], Decision]] = {
+    "": _equals,
+    "startswith": _starts,
+    "endswith": _ends,
+    "contains": _contains,
+}
 _SPECIAL = (Null, Exists, FieldReference)
 
 
-def acceptance(patterns: Sequence[Pattern]) -> Acceptance:
-    """Whether one of the patterns accepts a value."""
+def _sorted(patterns: Sequence[Pattern]) -> tuple[dict[str, list[str]], list[Acceptance]]:
+    """The caseless texts by their operator, and what accepts the others."""
     groups: dict[str, list[str]] = {"": [], "startswith": [], "endswith": [], "contains": []}
     others: list[Acceptance] = []
     for pattern in _flat(patterns):
@@ -110,8 +199,16 @@ def acceptance(patterns: Sequence[Pattern]) -> Acceptance:
                 groups[operator].append(text)
             case Regex():
                 others.append(_guarded(pattern))
+            case Wildcard(cased=False):
+                others.append(_guarded_wildcard(pattern))
             case _:
                 others.append(pattern.accepts)
+    return groups, others
+
+
+def acceptance(patterns: Sequence[Pattern]) -> Acceptance:
+    """Whether one of the patterns accepts a value."""
+    groups, others = _sorted(patterns)
     found = [*_grouped(groups), *others]
     if len(found) == 1:
         return found[0]
@@ -167,17 +264,25 @@ def _containing(texts: tuple[str, ...]) -> Acceptance:
     return contains
 
 
+def _guarded_wildcard(pattern: Wildcard) -> Acceptance:
+    text = needed(pattern)
+    return lambda value: text in value.folded and pattern.accepts(value)
+
+
 def _guarded(pattern: Regex) -> Acceptance:
-    """The expression, tried where a text that it needs is."""
-    needed = tuple(fold(text) for text in required(pattern.source) or ())
-    if not needed or not all(text.isascii() for text in needed):
-        return pattern.accepts
+    """The expression, tried where a text that it needs is, on values that are long enough."""
+    shortest = width(pattern.source)
+    texts = tuple(fold(text) for text in required(pattern.source) or ())
+    if not texts or not all(text.isascii() for text in texts):
+        return lambda value: len(value.text) >= shortest and pattern.accepts(value)
 
     def accept(value: Value) -> bool:
         subject = value.folded
+        if len(value.text) < shortest:
+            return False
         if not subject.isascii():
             return pattern.accepts(value)  # letters that equal an ASCII one without case
-        for text in needed:
+        for text in texts:
             if text in subject:
                 return pattern.accepts(value)
         return False

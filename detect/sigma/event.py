@@ -135,12 +135,13 @@ def _find_in(nodes: list[Any], keys: tuple[str, ...]) -> list[Any]:
 class Reader:
     """One event read through one field map; every field is looked up once."""
 
-    __slots__ = ("_event", "_fields", "_leaves", "_map", "_text")
+    __slots__ = ("_event", "_leaves", "_map", "_text", "fields")
 
     def __init__(self, event: Mapping[str, Any], field_map: FieldMap) -> None:
         self._event = event
         self._map = field_map
-        self._fields: dict[str, Field] = {}
+        #: What was read so far, by Sigma's name.
+        self.fields: dict[str, Field] = {}
         self._leaves: tuple[tuple[str, Value], ...] | None = None
         self._text: str | None = None
 
@@ -154,9 +155,9 @@ class Reader:
 
     def field(self, name: str) -> Field:
         """What the event holds in the Sigma field `name`."""
-        found = self._fields.get(name)
+        found = self.fields.get(name)
         if found is None:
-            found = self._fields[name] = self._read(self._map.places(name))
+            found = self.fields[name] = self._read(self._map.places(name))
         return found
 
     def _read(self, mapped: Mapped) -> Field:

@@ -19,8 +19,11 @@ from detect.sigma.values import Value, fold
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_Members = dict[str, msgspec.Raw]
-_members = msgspec.json.Decoder(_Members).decode
+#: Begins the JSON text of a text.
+QUOTE = 0x22
+
+Members = dict[str, msgspec.Raw]
+_members = msgspec.json.Decoder(Members).decode
 
 
 class Whole:
@@ -31,8 +34,8 @@ class Whole:
     def __init__(self, text: bytes, event: Mapping[str, Any] | None = None) -> None:
         self._text = text
         self._event = event
-        self._root: _Members | None = None
-        self._opened: dict[tuple[str, ...], _Members | None] = {}
+        self._root: Members | None = None
+        self._opened: dict[tuple[str, ...], Members | None] = {}
 
     @property
     def event(self) -> Mapping[str, Any]:
@@ -52,31 +55,61 @@ class Whole:
         except (msgspec.DecodeError, orjson.JSONDecodeError, RecursionError):
             return find(self.event, path)
 
-    def _cut(self, path: Path) -> msgspec.Raw | None:
-        """The text of the value at `path`; raises msgspec.DecodeError if that is not all."""
+    def string(self, path: Path) -> str | None:
+        """What is at `path`, if that is one text."""
+        if self._event is not None:
+            return None
+        try:
+            raw = self._cut(path)
+        except (msgspec.DecodeError, RecursionError):
+            return None
+        if raw is None:
+            return None
+        text = bytes(raw)
+        if text[0] != QUOTE:
+            return None
+        return text[1:-1].decode() if b"\\" not in text else str(orjson.loads(text))
+
+    def text_at(self, path: Path) -> bytes:
+        """The JSON texts of what is at `path`, with commas between; b"" for nothing."""
+        try:
+            raw = self._cut(path)
+            return b"" if raw is None else bytes(raw)
+        except (msgspec.DecodeError, RecursionError):
+            return b",".join(map(orjson.dumps, find(self.event, path)))
+
+    def root(self) -> Members:
+        """The event's members; raises msgspec.DecodeError for what is no object."""
         root = self._root
         if root is None:
             root = self._root = _members(self._text)
+        return root
+
+    def members(self, keys: tuple[str, ...]) -> Members | None:
+        """The members of the object at `keys`, None where nothing is.
+
+        Raises msgspec.DecodeError where something else is.
+        """
+        if not keys:
+            return self.root()
+        if keys in self._opened:
+            return self._opened[keys]
+        outer = self.members(keys[:-1])
+        raw = None if outer is None else outer.get(keys[-1])
+        members = self._opened[keys] = None if raw is None else _members(raw)
+        return members
+
+    def _cut(self, path: Path) -> msgspec.Raw | None:
+        """The text of the value at `path`; raises msgspec.DecodeError if that is not all."""
+        root = self._root or self.root()
         keys = path.keys
         if len(keys) == 1:
             return root.get(keys[0])
         if path.name in root:
             return root[path.name]
         parent = keys[:-1]
-        members = self._opened[parent] if parent in self._opened else self._open(root, parent)
+        members = self._opened[parent] if parent in self._opened else self.members(parent)
         return None if members is None else members.get(keys[-1])
-
-    def _open(self, root: _Members, keys: tuple[str, ...]) -> _Members | None:
-        """The members of the object at `keys`, None where nothing is.
-
-        Raises msgspec.DecodeError where something else is.
-        """
-        if keys in self._opened:
-            return self._opened[keys]
-        outer = root if len(keys) == 1 else self._open(root, keys[:-1])
-        raw = None if outer is None else outer.get(keys[-1])
-        members = self._opened[keys] = None if raw is None else _members(raw)
-        return members
 
 
 class PartialReader(Reader):
@@ -100,7 +133,7 @@ class PartialReader(Reader):
         """As Reader does it; shorter for the usual: one text at the first place."""
         if mapped.plain:
             path = mapped.paths[0]
-            nodes = self._whole.nodes(path)
-            if len(nodes) == 1 and (text := nodes[0]).__class__ is str:
+            text = self._whole.string(path)
+            if text is not None:
                 return Field(True, (Value(text, text, fold(text)),), path.name)
         return super()._read(mapped)

@@ -37,6 +37,16 @@ def required(source: str) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(found))
 
 
+def width(source: str) -> int:
+    """The fewest characters that a match has, as far as that is certain."""
+    reader = _Reader(source)
+    try:
+        reader.alternatives()
+    except (_Unclear, IndexError, RecursionError):
+        return 0
+    return 0 if reader.rest() else reader.width
+
+
 class _Reader:
     """Reads a source; each part is the best set of texts it requires ([''] for none)."""
 
@@ -44,6 +54,9 @@ class _Reader:
         self._source = source
         self._at = 0
         self._depth = 0
+        #: The fewest characters of the branches, and of the atom, that were read last.
+        self.width = 0
+        self._atom_width = 0
 
     def rest(self) -> bool:
         return self._at < len(self._source)
@@ -54,18 +67,23 @@ class _Reader:
     def alternatives(self) -> list[str]:
         """Branches with `|` between: each branch's best texts together."""
         found = self._branch()
+        width = self.width
         while self._peek() == "|":
             self._at += 1
             found = [*found, *self._branch()]
+            width = min(width, self.width)
+        self.width = width
         return found
 
     def _branch(self) -> list[str]:
         """A sequence: the most telling of its runs of letters and of its groups."""
         best: list[str] = [""]
         run = ""
+        width = 0
         while (char := self._peek()) and char not in "|)":
             texts, literal = self._atom()
             low = self._quantifier()
+            width += low[0] * self._atom_width
             if literal is not None and low == (1, True):
                 run += literal
                 continue
@@ -76,18 +94,26 @@ class _Reader:
             best, run = _better(best, [run]), ""
             if literal is None and low[0] >= 1:
                 best = _better(best, texts)
+        self.width = width
         return _better(best, [run])
 
     def _atom(self) -> tuple[list[str], str | None]:
         """One atom: the texts it requires, and its letter if it is one."""
         char = self._source[self._at]
         self._at += 1
+        self._atom_width = 1
         match char:
             case "(":
-                return self._group(), None
+                self.width = 0
+                found = self._group()
+                self._atom_width = self.width
+                return found, None
             case "[":
                 return self._set()
-            case "." | "^" | "$":
+            case ".":
+                return [""], None
+            case "^" | "$":
+                self._atom_width = 0
                 return [""], None
             case "\\":
                 return self._escape()
@@ -156,6 +182,7 @@ class _Reader:
         if char in _PLAIN_ESCAPES:
             return [char], char
         if char in "dDwWsSbBAz":
+            self._atom_width = 0 if char in "bBAz" else 1
             return [""], None
         if char in "tnr":
             text = {"t": "\t", "n": "\n", "r": "\r"}[char]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from detect.sigma.columns import label
 from detect.sigma.condition import (
     And,
     Exists,
@@ -178,15 +179,20 @@ class Some:
 Witness = Clause | Every | Some
 
 
-def witness(node: Node, fields: FieldMap) -> Witness | None:
-    """What holds for every event the condition matches; None if nothing is known."""
+def witness(node: Node, fields: FieldMap, *, labelled: bool = False) -> Witness | None:
+    """What holds for every event the condition matches; None if nothing is known.
+
+    `labelled`: the literals begin with the label of the one field in which they are looked for
+    (detect.sigma.columns); the label alone stands for anything in the field.
+    """
     match node:
         case And(parts=parts):
-            return _every([witness(part, fields) for part in parts])
+            return _every([witness(part, fields, labelled=labelled) for part in parts])
         case Or(parts=parts):
-            return _some([witness(part, fields) for part in parts])
+            return _some([witness(part, fields, labelled=labelled) for part in parts])
         case FieldItem(expectations=expectations, every=every):
-            return _combined([_of_expectation(e, node, fields) for e in expectations], every)
+            find = _in_field if labelled else _of_expectation
+            return _combined([find(e, node, fields) for e in expectations], every)
         case KeywordItem(patterns=patterns, every=every):
             return _combined([clause_of(pattern) for pattern in patterns], every)
         case _:
@@ -243,6 +249,18 @@ def _of_expectation(expectation: Expectation, item: FieldItem, fields: FieldMap)
         case pattern:
             renamed = fields.places(item.field).values
             return _of_pattern(pattern, renamed) or _of_key(item.field, fields)
+
+
+def _in_field(expectation: Expectation, item: FieldItem, fields: FieldMap) -> Clause | None:
+    match expectation:
+        case Null() | Exists(False):
+            return None
+        case Exists() | FieldReference():
+            found = None
+        case pattern:
+            found = _of_pattern(pattern, fields.places(item.field).values)
+    name = label(item.field, fields)
+    return frozenset({name}) if found is None else frozenset(name + literal for literal in found)
 
 
 def _of_pattern(pattern: Pattern, renamed: Mapping[str, str]) -> Clause | None:

@@ -11,11 +11,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detect.sigma import bucket, scanner
+from detect.sigma import bucket, plan, scanner
 from detect.sigma.batch import BatchMatcher, EventText
 from detect.sigma.literals import clause_of
 from detect.sigma.patterns import Regex
-from detect.sigma.regex_literals import required
+from detect.sigma.regex_literals import required, width
 from detect.sigma.values import fold
 from tests.detect.sigma.support import load, rule
 from tocsin.errors import BadInput, ContentErrors
@@ -48,12 +48,17 @@ def assert_agree(rules: RuleSet, events: list[dict[str, Any]]) -> None:
             assert got == plain
 
 
-@pytest.fixture(params=["hyperscan", "expression"])
+@pytest.fixture(params=["hyperscan", "expression", "fields"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scanning engines; and fields scanned by themselves as soon as a few events were seen."""
     if request.param == "hyperscan" and not scanner.HYPERSCAN:
         pytest.skip("hyperscan is not installed (the extra `fast`)")
-    monkeypatch.setattr(scanner, "HYPERSCAN", request.param == "hyperscan")
+    monkeypatch.setattr(scanner, "HYPERSCAN", scanner.HYPERSCAN and request.param != "expression")
     monkeypatch.setattr(bucket, "REPLAN_AT", (2, 8))
+    monkeypatch.setattr(bucket, "WASTE", -1.0)
+    if request.param == "fields":
+        monkeypatch.setattr(plan, "DENSE_EVENTS", 0.0)
+        monkeypatch.setattr(plan, "DENSE_CANDIDATES", 0.0)
 
 
 @pytest.mark.usefixtures("engine")
@@ -218,9 +223,26 @@ def test_what_an_expression_requires_is_in_what_it_finds(source: str, text: str)
     except re2.error:
         return
     texts = required(source)
-    if texts is not None and expression.search(text):
+    found = expression.search(text)
+    if texts is not None and found:
         plain = fold(text).replace("\u212a", "k")
         assert any(each.lower() in plain for each in texts)
+    if found:
+        assert len(found[0]) >= width(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (r"\s[a-f0-9]{64}\s[A-F]{16}", 82),
+        (r"^(?:abc|de?)+\b.*$", 1),
+        (r"(?i)a(b|)c{2,}", 3),
+        (r"[^\]]x?\.", 2),
+        (r"(?=abc)", 0),
+    ],
+)
+def test_the_fewest_characters_that_an_expression_takes(source: str, expected: int) -> None:
+    assert width(source) == expected
 
 
 def test_a_literal_shorter_than_two_letters_is_not_scanned_for() -> None:
