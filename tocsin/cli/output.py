@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,10 @@ from tocsin.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+
+#: Columns of a table that goes into a pipe or a file.
+PIPED_WIDTH = 200
 
 
 def json_lines(rows: Iterable[dict[str, Any]]) -> None:
@@ -33,4 +38,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         drawn.add_column(column, overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(printable(cell)) for cell in row))
-    Console().print(drawn)
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPED_WIDTH  # else rows would fold at 80 columns for `grep` and `less`
+    console.print(drawn)

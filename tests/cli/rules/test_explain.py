@@ -122,3 +122,11 @@ def test_hostile_values_do_not_reach_the_terminal(run: Run, site: Place) -> None
     assert "\x1b" not in ran.out
     assert "\x9b" not in ran.out
     assert "\u202e" not in ran.out
+
+
+def test_a_wrapped_event(run: Run, site: Place) -> None:
+    wrapped = orjson.dumps({"file": "a.evtx", "event": sudo_line("/bin/sh")}).decode()
+    assert run("explain", "root_shell", site.log(wrapped), "--input-field", "event").code == 0
+    ran = run("explain", "root_shell", site.log(wrapped), "--input-field", "log")
+    assert ran.code == 2
+    assert "no field log" in ran.err

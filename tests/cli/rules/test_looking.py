@@ -149,3 +149,23 @@ def test_diff_of_added_removed_filtered_and_equal_sets(run: Run, site: Place) ->
     assert run("diff", old, other, "--json").rows()[0]["what"] == ["logic"]
     assert run("diff", old, old).code == 0
     assert "Shell as root" in run("diff", old, new).out
+
+
+def test_fields_that_nothing_supplies_are_listed_with_the_reason(run: Run, site: Place) -> None:
+    asks = {"selection": {"COMMAND": "/bin/sh", "cloud_shoe_size": 44}, "condition": "selection"}
+    site.write(shell_rule(detection=asks))
+    (row,) = run("fields", "--json").rows()
+    assert (row["field"], row["rules"], row["supply"]) == ("cloud_shoe_size", 1, "none")
+    assert "no mapping has it" in row["reason"]
+    ran = run("fields", "--all")
+    assert "COMMAND" in ran.out
+    assert "2 fields of 1 rules" in ran.err
+    assert "1 supplied by nothing" in ran.err
+
+
+def test_fields_that_events_lack_are_listed(run: Run, site: Place) -> None:
+    asks = {"selection": {"COMMAND": "/bin/sh", "host.os.name": "x"}, "condition": "selection"}
+    site.write(shell_rule(detection=asks))
+    assert run("fields", "--json").rows() == []
+    (row,) = run("fields", site.log(sudo_line("/bin/ls")), "--json").rows()
+    assert (row["field"], row["seen"]) == ("host.os.name", 0)

@@ -19,6 +19,7 @@ from tocsin.cli.loading import chosen_rules
 from tocsin.cli.options import config_option, json_option, rules_option
 from tocsin.cli.output import json_lines
 from tocsin.cli.rules.events import Reader
+from tocsin.cli.scan.inputs import picker
 from tocsin.clock import SystemClock
 from tocsin.config import load
 from tocsin.errors import BadInput, ConfigError
@@ -52,6 +53,7 @@ class Seen(NamedTuple):
 @rules_option
 @json_option
 @click.option("--record", type=click.IntRange(0), default=0, help="Which record of EVENT, from 0.")
+@click.option("--input-field", help="Records are JSON objects; the event is in this field.")
 def explain(
     rule: str,
     event: Any,
@@ -59,6 +61,7 @@ def explain(
     rules: tuple[Path, ...],
     as_json: bool,
     record: int,
+    input_field: str | None,
 ) -> None:
     """Say why RULE (id, name or title) matches EVENT, a file or - for standard input, or not.
 
@@ -68,7 +71,7 @@ def explain(
     loaded = chosen_rules(load(config), rules)
     wanted = _found(loaded, rule)
     name = getattr(event, "name", "standard input")
-    document = _event(event.read(MAX_INPUT + 1), name, record)
+    document = _event(event.read(MAX_INPUT + 1), name, record, input_field)
     seen = [
         Seen(str(each.logsource), each.matched, each.steps)
         for each in loaded.explain(document, wanted.rule.id)
@@ -101,7 +104,7 @@ def _found(loaded: RuleSet, wanted: str) -> CompiledRule:
     raise ConfigError(f"no rule has the id, name or title '{wanted}'{hint}")
 
 
-def _event(data: bytes, name: str, number: int) -> Mapping[str, Any]:
+def _event(data: bytes, name: str, number: int, input_field: str | None) -> Mapping[str, Any]:
     """The event in the input: one JSON document over several lines, or a record for each line."""
     if len(data) > MAX_INPUT:
         raise ConfigError(f"{name} has over {MAX_INPUT} bytes: cut the record out of it")
@@ -112,8 +115,11 @@ def _event(data: bytes, name: str, number: int) -> Mapping[str, Any]:
         records = [whole]
     if number >= len(records):
         raise ConfigError(f"{name} has {len(records)} records; --record counts them from 0")
+    picked = picker(input_field)(records[number])
+    if isinstance(picked, str):
+        raise ConfigError(f"record {number} of {name}: {picked}")
     try:
-        made = reader.events(records[number], name, number)
+        made = reader.events(picked, name, number)
     except BadInput as error:
         raise ConfigError(f"record {number} of {name} is no event: {error}") from None
     if not made:

@@ -11,6 +11,7 @@ from tocsin.cli.lazy import LazyGroup
 COMMANDS = {
     "check": ("tocsin.cli.rules.checking", "check"),
     "list": ("tocsin.cli.rules.checking", "list_rules"),
+    "fields": ("tocsin.cli.rules.fields", "fields"),
     "lint": ("tocsin.cli.rules.linting", "lint"),
     "test": ("tocsin.cli.rules.testing", "test"),
     "explain": ("tocsin.cli.rules.explaining", "explain"),

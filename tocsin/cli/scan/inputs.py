@@ -125,7 +125,7 @@ def _of_file(
     if magic.startswith(_EVTX_MAGIC):
         return _gathered(path, _windows_events(path), progress)
     lines = gzip.GzipFile(fileobj=stream) if magic.startswith(_GZIP_MAGIC) else stream
-    pick = _picker(input_field)
+    pick = picker(input_field)
     return _gathered(path, (pick(line) for line in _lines(lines)), progress)
 
 
@@ -161,7 +161,7 @@ def _lines(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
         yield line.rstrip(b"\r\n")
 
 
-def _picker(input_field: str | None) -> Callable[[bytes], bytes | str]:
+def picker(input_field: str | None) -> Callable[[bytes], bytes | str]:
     """What of a line is the record: all of it, or one field of its JSON."""
 
     def pick(line: bytes) -> bytes | str:
