@@ -16,6 +16,7 @@ from ingest.jsontext import MAX_DEPTH, is_plain
 from ingest.mapping.line import NO_HEADER
 from ingest.mapping.recognition import HEAD, MAX_BEGINNINGS, MAX_SHAPES
 from ingest.mapping.runner import FREQUENT, class_of
+from ingest.templates import Templates
 from ingest.times import known_rfc3164
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ MAX_SHORT = 16_384
 
 #: A text that ends with one of them may hold JSON, or has to be stripped.
 _ENDS = frozenset("} \t\r\n\0\ufeff")
+
+#: Longest header before CEF, characters.
+MAX_HEADER = 128
 
 #: What stands in access logs where there is no value.
 _NONE = frozenset({"", "-"})
@@ -127,7 +131,8 @@ def shortcut(
     requests: dict[tuple[object, ...], Function] = {}
 
     def request_function(groups: tuple[str, ...], source: str) -> Function | None:
-        keys = {n: v for n, v in zip(access.COMMON.names, groups, strict=True) if v not in _NONE}
+        given = zip(access.COMMON.names, groups, strict=True)
+        keys: dict[str, type] = {name: str for name, value in given if value not in _NONE}
         one = find.by_keys("access", keys)
         if one is None or not one.asks_only_keys:
             return None
@@ -157,7 +162,22 @@ def shortcut(
             if len(requests) >= MAX_SHAPES:
                 requests.clear()
             requests[key] = function
-        return function(groups, text, origin, offset, id, text)
+        return function(groups, text, NO_HEADER, origin, offset, id, text)
+
+    templates = Templates(find, runners)
+
+    def marked(text: str, origin: Origin, offset: int, id: str) -> Made | None:
+        """The event of a line in CEF."""
+        at = text.find("CEF:", 0, MAX_HEADER)
+        if at < 0 or text[-1] in _ENDS or '] "' in text:
+            return None
+        header, payload = NO_HEADER, text
+        if at or text[0] == "<":
+            head = syslog.header(text, origin.received, origin.zone)
+            if head is None or not head[1].startswith("CEF:"):
+                return None
+            header, payload = head
+        return templates.made(payload, header, origin, offset, id, text)
 
     def mapped(data: bytes, origin: Origin, offset: int, id: str) -> Made | None:
         """The event of an object, read once whichever way it goes."""
@@ -179,7 +199,7 @@ def shortcut(
                 and (holds is None or holds(record, text, NO_HEADER, origin))
                 and is_canonical(record, data)
             ):
-                event = function(record, text, origin, offset, id, text)
+                event = function(record, text, NO_HEADER, origin, offset, id, text)
                 if event is not None:
                     return event
         if not is_plain(data):
@@ -197,10 +217,12 @@ def shortcut(
             return mapped(data, origin, offset, id)
         text = data.decode("utf-8", "replace")
         if not "A" <= text[:1] <= "Z":
+            if text[:1] == "<":
+                return marked(text, origin, offset, id)
             return requested(text, origin, offset, id)
         match = syslog.common(text)
         if match is None:
-            return None
+            return marked(text, origin, offset, id)
         stamp, host, program, pid = match.groups()
         at = known_rfc3164(stamp, origin.limit, origin.zone)
         payload = text[match.end() :]

@@ -27,6 +27,7 @@ from tocsin.route import ROUTE_FIELDS, ROUTE_PRESENCE, route_of
 
 if TYPE_CHECKING:
     from ingest.mapping.compiler import Unit
+    from ingest.mapping.emitting import Groups
 
 #: What cuts pieces out of its value and changes nothing in them.
 _CUTTING = frozenset({of_address, program_name, of_path})
@@ -50,6 +51,8 @@ class Assembler:
         self.targets = unit.env.targets
         self.blob = ""
         self._told = ""
+        #: The root of the source's own fields and the fields, where they are groups of a match.
+        self.own: tuple[str, Tree] | None = None
         #: The variable of the header's own host, where the document's is it.
         self.host = ""
 
@@ -360,6 +363,9 @@ class Assembler:
             root, self.blob = WINLOG, w.name("v")
             w.line(f"{self.blob} = winlog(f)")
         below = [path for path in self.targets if path.startswith(f"{root}.")]
+        if unit.facts.groups is not None:
+            self._own_groups(root, unit.facts.groups, below)
+            return
         if unit.facts.canonical:
             if below:
                 raise Unsupported("more stands among the fields than in the line")
@@ -372,6 +378,16 @@ class Assembler:
             test = "" if known.sure else f"if {known.code} is not None: "
             w.line(f"{test}put_below({self.blob}, {steps}, {known.code})")
         self.targets[root] = Known(self.blob, sure=True)
+
+    def _own_groups(self, root: str, groups: Groups, below: list[str]) -> None:
+        """Note the source's own fields, which are groups of a match."""
+        looked = self.unit.env.looked
+        given = {name: Known(looked[(name,)], sure=True, form=PART) for name in groups.names}
+        given |= {name: constant(value) for name, value in groups.fixed.items()}
+        labels = {text: given[name] for text, name in groups.labels.items()}
+        if any(path[len(root) + 1 :].split(".")[0] in (*given, "labels") for path in below):
+            raise Unsupported("a target replaces one of the line's own fields")
+        self.own = (root, {**given, **({"labels": labels} if labels else {})})
 
     # The document
 
@@ -396,6 +412,12 @@ class Assembler:
             if last in node:
                 raise Unsupported(f"{path} is a value and an object")
             node[last] = known
+        if self.own is not None:
+            root, fields = self.own
+            node = tree
+            for name in root.split("."):
+                node = node.setdefault(name, {})
+            node.update(fields)
         return tree
 
     def _stamp(self, moment: str) -> str:

@@ -76,7 +76,7 @@ ARGUMENTS = "f, text, h, o, offset, id, original, must"
 COMMON = "f, text, at, host, pid, o, offset, id, original"
 
 #: Arguments of those for the groups of a match, and for canonical JSON.
-GROUPS = "f, text, o, offset, id, original"
+GROUPS = "f, text, h, o, offset, id, original"
 
 
 class Unit:
@@ -119,6 +119,8 @@ class Unit:
         #: Those that are not blank, and those that are digits, if the line is ASCII.
         self.solid: set[str] = set()
         self.digits: set[str] = set()
+        #: Those of texts that may mean nothing, and often do.
+        self.texts: set[str] = set()
         if self.common:
             self.certain |= {"host", "program"}
             self.solid |= {"host", "program"}
@@ -136,7 +138,7 @@ class Unit:
         if self.facts.groups is not None:
             self._groups(self.facts.groups)
         self.reset(self.program.block)
-        if self.facts.canonical and self.program.decode:
+        if self.facts.short and not self.common and self.program.decode:
             raise Unsupported("the fields are not those of the line")
         if not self.flat and self.program.decode:
             w.line(f"decode(f, {w.bind(self.program.decode)})")
@@ -162,9 +164,19 @@ class Unit:
         names = [self.w.name("c") for _ in groups.names]
         self.w.line(f"{', '.join(names)}, = f")
         for number, (name, variable) in enumerate(zip(groups.names, names, strict=True), 1):
-            if name in (self.facts.keys or ()):
+            kind = (self.facts.keys or {}).get(name)
+            if kind is not None:
                 self.env.looked[(name,)] = variable
+            if kind is str:
                 self.known(variable, groups.regex, number)
+            elif kind is not None:
+                self.texts.add(variable)
+        for name, value in groups.fixed.items():
+            variable = self.env.looked[(name,)] = self.w.name("c")
+            self.w.line(f"{variable} = {value!r}")
+            self.texts.add(variable)
+        for label, name in groups.labels.items():
+            self.env.looked[("labels", label)] = self.env.looked[(name,)]
 
     def known(self, variable: str, regex: Regex, number: int) -> None:
         """Note what is known of the variable of a group."""
@@ -713,7 +725,10 @@ class Unit:
             elif self.flat:
                 move.append(f"{variable} = {'text' if name == 'message' else 'None'}")
             else:
-                move.append(f"{variable} = f.get({name!r})")
+                given = f"f.get({name!r})"
+                if self.facts.groups is not None:
+                    given = self._field((name,))
+                move.append(f"{variable} = {given}")
                 kind = RAW
         return Operand(variable, kind)
 
@@ -766,6 +781,8 @@ class Unit:
             return Operand("None", CLEAN)
         name = self._field(path.steps)
         if name in self.certain:
+            return Operand(name, TEXT, PART)
+        if name in self.texts:
             return Operand(name, TEXT, PART)
         # Numbers and booleans as texts need no escapes either.
         return Operand(name, CLEAN if name == "None" else RAW, PART)
@@ -824,6 +841,10 @@ class Unit:
         keys = self.facts.keys
         if keys is not None and steps[0] not in keys:
             return "None"
+        if self.facts.groups is not None:
+            if steps == ("labels",):
+                raise Unsupported("all labels at once")
+            return "None"  # a text holds nothing below it, and other labels there are not
         cut = next((n for n, step in enumerate(steps) if not isinstance(step, str)), len(steps))
         name = self.w.name("v")
         if keys is not None and len(steps) == 1 and keys[str(steps[0])] is str:
@@ -845,6 +866,8 @@ class Unit:
     def _node(self, steps: tuple[Step, ...]) -> str:
         """The variable of an object: empty if there is none."""
         if not steps:
+            if self.facts.groups is not None:
+                raise Unsupported("the fields are no object")
             return "f"
         known = self.env.nodes.get(steps)
         if known is not None:

@@ -98,6 +98,10 @@ class Groups:
     names: tuple[str, ...]
     #: How many quotation marks stand outside of the groups.
     marks: int
+    #: Fields that have one value in all lines.
+    fixed: dict[str, str] = field(default_factory=dict)
+    #: What stands below `labels`: the text of a label → the name of its field.
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ingest.mapping.line import Line
     from ingest.mapping.plain import Ran
     from ingest.mapping.program import Program
+
+
+#: Most fields of a line that are looked at, and how much of a value is shown, characters.
+MAX_FIELDS, MAX_SHOWN = 2_000, 60
+
+#: What every event has, and what is made of other fields.
+_OWN = ("tocsin", "ecs", "related")
 
 
 class Explained:
@@ -34,7 +44,44 @@ class Explained:
             lines.append(f"fields   {', '.join(list(line.fields)[:40])}")
             for path, (number, reason) in sorted(ran.why.items()):
                 lines.append(f"  {path:32} line {number}: {reason}")
-        if not seen:
-            parser = document.get("tocsin", {}).get("parser", {}).get("name", "none")
-            lines.append(f"no mapping; parser {parser}")
+        if "dead_letter" in document:
+            letter = document["dead_letter"]
+            lines.append(f"no event: {letter['code']}: {letter['reason']}")
+        elif not seen:
+            lines += _generic(document)
         return "\n".join((*lines, orjson.dumps(document, option=orjson.OPT_INDENT_2).decode(), ""))
+
+
+def _generic(document: dict[str, Any]) -> list[str]:
+    """What is known of an event that no mapping made: which fields have the values of the line's.
+
+    The generic mapping goes by names and values and keeps no account: a field that was made of
+    parts of a value is not told.
+    """
+    parser = document.get("tocsin", {}).get("parser", {}).get("name", "none")
+    frame = parser.removeprefix("generic.")
+    lines = [f"format   {frame}", f"mapping  none knows this line; parser {parser}"]
+    if parser == frame or frame == "text":
+        return lines
+    fields = dict(islice(_leaves(document.get(frame), ""), MAX_FIELDS))
+    names: dict[str, str] = {}
+    for name, value in fields.items():
+        names.setdefault(value, name)
+    lines.append(f"fields   {', '.join(list(fields)[:40])}")
+    others = {key: part for key, part in document.items() if key not in (frame, *_OWN)}
+    for path, value in sorted(_leaves(others, "")):
+        if value in names and not path.startswith("event.original"):
+            lines.append(f"  {path:32} {names[value]} = {value[:MAX_SHOWN]!r}")
+    return lines
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Dotted path and text of each value."""
+    if isinstance(node, dict):
+        for key, child in node.items():
+            yield from _leaves(child, f"{path}.{key}" if path else key)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _leaves(child, path)
+    elif node is not None:
+        yield path, str(node)

@@ -26,6 +26,10 @@ class Library:
         self._watch = watch
         self._runners: dict[bool, dict[str, Runner]] = {}
 
+    def of(self, programs: Iterable[Program]) -> Library:
+        """A library of some of the mappings, watched as this one is."""
+        return Library(programs, self._watch)
+
     def runners(self, *, encoded: bool = False) -> dict[str, Runner]:
         """The runner of each mapping; `encoded` ones may make JSON instead of documents."""
         encoded = encoded and self._watch is None

@@ -52,7 +52,8 @@ class Candidate:
         )
         self.says = _says(entry)
         #: A text that every line holds for which the entry holds.
-        self.part = max(entry.contains, key=len, default="")
+        literals = () if entry.regex is None else sorted(entry.regex.literals)
+        self.part = max((*entry.contains, *literals), key=len, default="")
         self.asks_only_keys = _without_keys(entry.condition) is None
         self._holds: Callable[..., bool] | None = None
         self._rest: Callable[..., bool] | None = None
@@ -214,7 +215,7 @@ class Recognizer:
                 start[:HEAD] == head[: len(start)] for start in entry.starts
             ):
                 continue
-            if code in beginnings:
+            if code in beginnings and _may_begin(entry, head):
                 yield one
 
     def of_phrase(self, text: str) -> Program | None:
@@ -237,6 +238,14 @@ def _beginnings(entry: Entry) -> frozenset[int]:
     if entry.regex is None:
         return frozenset(range(_OTHER + 1))
     return entry.regex.first
+
+
+def _may_begin(entry: Entry, head: str) -> bool:
+    """False if the regex holds for no text with this beginning."""
+    known = () if entry.regex is None else entry.regex.begins
+    return all(
+        min(ord(letter), _OTHER) in chars for letter, chars in zip(head, known, strict=False)
+    )
 
 
 def _keys_fit(entry: Entry, f: dict[str, Any]) -> bool:

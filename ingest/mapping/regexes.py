@@ -99,6 +99,8 @@ class Regex:
     literals: frozenset[str] = frozenset()
     #: The codes of the characters that a match may begin with; 256 is any beyond Latin-1.
     first: Chars = frozenset()
+    #: The same for the characters behind, as far as they are known.
+    begins: Run = ()
     #: The numbers of the groups that, in an ASCII text, are never empty and hold no blanks.
     solid: frozenset[int] = frozenset()
     #: Those of them that hold digits only.
@@ -149,10 +151,14 @@ def described(pattern: re.Pattern[str], longest: int, parsed: list[Any] | None =
         frozenset(_taking_part(items)),
         frozenset(run for run in runs[1:] if len(run) >= MIN_LITERAL),
         _ALL if empty else chars & _ALL,
+        () if empty else _Counter(folded).run(items, ())[:KNOWN_BEGINNING],
         frozenset(number for number, chars in held.items() if not chars & _BLANKS),
         frozenset(number for number, chars in held.items() if chars <= _DIGITS),
     )
 
+
+#: How many characters of a beginning are known.
+KNOWN_BEGINNING = 4
 
 #: The shortest text that is worth looking for before an expression is tried.
 MIN_LITERAL = 3

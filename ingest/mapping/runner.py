@@ -20,7 +20,7 @@ from ingest.mapping.values import absent
 from tocsin.route import route_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from ingest.mapping.emitting import Groups
     from ingest.mapping.line import Header
@@ -284,12 +284,20 @@ class Runner:
         cell.append(make)
         return cell
 
-    def grouped(self, format: str, groups: Groups, keys: Iterable[str], source: str) -> Function:
+    def grouped(
+        self,
+        format: str,
+        groups: Groups,
+        keys: dict[str, type],
+        source: str,
+        *,
+        headless: bool = True,
+    ) -> Function:
         """The function for lines of a source whose fields, named by `keys`, are groups of a match.
 
         It gives None for a line that is for `function`.
         """
-        facts = Facts(True, dict.fromkeys(keys, str), source, encoded=True, groups=groups)
+        facts = Facts(headless, keys, source, encoded=True, groups=groups)
         return self._short(format, facts)
 
     def canonical(self, keys: dict[str, type], source: str) -> Function:

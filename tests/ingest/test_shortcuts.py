@@ -100,3 +100,53 @@ def test_lines_that_are_almost_common(ways: tuple[Normalizer, Normalizer], line:
 
 def test_no_shortcut_where_documents_are_wanted() -> None:
     assert Normalizer(builtin()).short is None
+
+
+CEF = (
+    "<134>May  1 10:00:00 fw1 CEF:0|Palo Alto Networks|PAN-OS|11.1|end|TRAFFIC|5|src=192.0.2.7 dst=198.51.100.2 "
+    "spt=5000 msg=no way in cs1Label=Rule Name cs1=deny all act=deny request=/a"
+)
+
+#: What replaces what in a line whose keys are known.
+CHANGES = (
+    ("no way in", "no  way in"),
+    ("no way in", " no way in"),
+    ("no way in", ""),
+    ("no way in", "-"),
+    ("no way in", "a=b"),
+    ("no way in", "a \\= b"),
+    ("no way in", 'say "no"'),
+    ("no way in", "Zoë"),
+    ("no way in", "no\tway"),
+    ("no way in", "no way out=5"),
+    ("192.0.2.7", "host.example.com"),
+    ("192.0.2.7", "2001:db8::1"),
+    ("5000", "70000"),
+    ("5000", "05000"),
+    ("Rule Name", "Policy"),
+    ("cs1=deny all", "cs1=N/A"),
+    ("TRAFFIC", " TRAFFIC "),
+    ("TRAFFIC", "TRAF\\|FIC"),
+    ("|5|", "|high|"),
+    ("|5|", "||"),
+    ("Palo Alto Networks", "PALO ALTO NETWORKS"),
+    ("CEF:0", "CEF: 0"),
+    ("fw1 ", ""),
+    ("<134>", ""),
+    ("<134>May  1 10:00:00 fw1 ", ""),
+    ("<134>", "<999>"),
+    ("request=/a", "request=/a "),
+    ("request=/a", "request="),
+    ("request=/a", "request=/a extra"),
+    ("src=", "src=192.0.2.9 src="),
+)
+
+
+def test_cef_whose_keys_are_known(ways: tuple[Normalizer, Normalizer]) -> None:
+    for _ in range(40):
+        known = _same(ways, CEF.encode())
+    assert known
+    for _ in range(2):
+        for old, new in CHANGES:
+            _same(ways, CEF.replace(old, new).encode())
+            _same(ways, CEF.replace(old, new).replace("<134>May  1 10:00:00 fw1 ", "").encode())
