@@ -71,6 +71,9 @@ class ProductConfig(BaseModel):
 
 Done = dict[str, Any]
 
+#: CrowdSec refuses a login whose agent is not "name/version", with 401.
+AGENT = "tocsin/1"
+
 #: Key of a proof: what was asked for was so already. Undoing leaves it, as somebody else did it.
 ALREADY = "already"
 
@@ -184,7 +187,7 @@ class Product:
             message = f"http to {host} is refused: use https, or set allow_http: true"
             raise ConnectorError("invalid", message)
         kind, body = _body(json, form, content)
-        sent = {"accept": "application/json", "user-agent": "tocsin", **kind, **(headers or {})}
+        sent = {"accept": "application/json", "user-agent": AGENT, **kind, **(headers or {})}
         return await http.send(
             self._http, method, url, sent, call.timeout,
             body=body, params=params, accept=accept, secrets=self._shown,

@@ -87,6 +87,8 @@ class CrowdsecVendor(Vendor):
 
     @route("POST", "/v1/watchers/login")
     def _login(self, request: Request) -> Reply:
+        if request.headers["user-agent"].count("/") != 1:
+            return Reply(401, {"message": "incorrect Username or Password"})
         if request.json["password"] != CANARY:
             return Reply(403, {"message": "incorrect Username or Password"})
         self.logins += 1
