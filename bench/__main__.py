@@ -25,6 +25,7 @@ BENCHES = (
     "sigma",
     "windows",
     "match",
+    "expressions",
     "log_kafka",
     "ingest_memory",
     "ingest_kafka",

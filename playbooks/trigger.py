@@ -12,6 +12,7 @@ from playbooks.bounds import MAX_ALERT, fitted
 from tocsin.clock import parse_iso
 from tocsin.contracts import Start, Topics
 from tocsin.errors import BadInput, ExpressionError
+from tocsin.expressions import Shared
 from tocsin.ids import run_id
 from tocsin.log.base import Outgoing
 from tocsin.stage import Batch
@@ -66,31 +67,32 @@ class TriggerStage:
         return ()
 
     def _starts(self, alert: dict[str, Any], now: int) -> Iterator[Start]:
+        seen = Shared({"alert": alert})
         for playbook in self._playbooks:
-            if self._wants(playbook, alert):
+            if self._wants(playbook, seen):
                 yield Start(
-                    run_id=self._run_id(playbook, alert),
+                    run_id=self._run_id(playbook, alert, seen),
                     playbook=playbook.id,
                     playbook_hash=playbook.hash,
                     alert=alert,
                     at=now,
                 )
 
-    def _wants(self, playbook: Playbook, alert: dict[str, Any]) -> bool:
+    def _wants(self, playbook: Playbook, seen: Shared) -> bool:
         try:
-            return playbook.when.test({"alert": alert})
+            return playbook.when.test(seen)
         except ExpressionError as error:
             self._failed(playbook, f"'when' counts as false: {error}")
             return False
 
-    def _run_id(self, playbook: Playbook, alert: dict[str, Any]) -> str:
+    def _run_id(self, playbook: Playbook, alert: dict[str, Any], seen: Shared) -> str:
         """One run per deduplication key and aligned window; without a key, per alert."""
         alert_id, start = alert_identity(alert)
         dedup = playbook.document.trigger.dedup
         if dedup is None or playbook.key is None:
             return run_id(playbook.hash, alert_id, start)
         try:
-            key = str(playbook.key.evaluate({"alert": alert}))
+            key = str(playbook.key.evaluate(seen))
         except ExpressionError as error:
             self._failed(playbook, f"'dedup.key' fails, so this alert has its own run: {error}")
             return run_id(playbook.hash, alert_id, start)

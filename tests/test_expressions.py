@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tocsin.errors import ExpressionError
-from tocsin.expressions import MAX_EXPRESSION, MAX_RESULT_TEXT, compile, with_safe_has
+from tocsin.expressions import MAX_EXPRESSION, MAX_RESULT_TEXT, Shared, compile, with_safe_has
 
 ALERT: dict[str, Any] = {
     "rule": {"id": "r-1", "tags": ["attack.t1110", "tocsin.demo"]},
@@ -123,3 +123,23 @@ def test_has_is_left_alone_where_there_is_nothing_to_add() -> None:
 def test_missing_binding_raises() -> None:
     with pytest.raises(ExpressionError, match="alert"):
         compile("alert.x", ["alert"]).evaluate({})
+
+
+def test_shared_bindings_mean_the_same() -> None:
+    data = {"alert": {"a": 1, "tags": ["x", "y"], "none": None}, "vars": {"n": 2}}
+    shared = Shared(data)
+    for text in (
+        "alert.a + vars.n",
+        "alert.tags",
+        "has(alert.b.c)",
+        "alert.tags.exists(t, t == 'y')",
+    ):
+        compiled = compile(text, ["alert", "vars"])
+        assert compiled.evaluate(shared) == compiled.evaluate(data), text
+    for text in ("alert.b", "alert.a + 'x'", "1 / (alert.a - 1)"):
+        compiled = compile(text, ["alert"])
+        for bindings in (data, shared):
+            with pytest.raises(ExpressionError):
+                compiled.test(bindings)
+    with pytest.raises(ExpressionError, match="alert"):
+        compile("alert.x", ["alert"]).evaluate(Shared({}))
