@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ingest.mapping.library import Library
 from ingest.normalizer import Normalizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
+    from ingest.mapping.library import Library
     from ingest.mapping.origin import Origin
     from ingest.mapping.program import Program
     from ingest.mapping.runner import Made
@@ -60,12 +60,12 @@ class Expected:
             known = [one for one in self._library.programs.values() if _is_named(one, names)]
             usable = known or not FRAMES.isdisjoint(names)
             self._normalizers[formats] = (
-                Normalizer(Library(known), encoded=self._encoded) if usable else None
+                Normalizer(self._library.of(known), encoded=self._encoded) if usable else None
             )
         return self._normalizers.get(formats)
 
 
-def unknown_names(formats: Iterator[str], library: Library) -> list[str]:
+def unknown_names(formats: Iterable[str], library: Library) -> list[str]:
     """Those of the names that are no frame and of no dataset."""
     programs = library.programs.values()
     return [

@@ -63,7 +63,7 @@ def test_a_wrong_name_is_counted_and_the_line_is_what_it_is(line: bytes, formats
 
 
 def test_names_that_nothing_has() -> None:
-    names = iter(["cef", "web", "web.access", "wib", "web.acess"])
+    names = ["cef", "web", "web.access", "wib", "web.acess"]
     assert unknown_names(names, builtin()) == ["wib", "web.acess"]
 
 

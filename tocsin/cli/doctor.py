@@ -6,10 +6,12 @@ import asyncio
 import os
 import sys
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import click
 
+from ingest.expected import unknown_names
 from tocsin.cli.knowledge import examined
 from tocsin.cli.loading import load_content
 from tocsin.cli.options import config_option
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
     from pathlib import Path
 
+    from ingest.mapping.library import Library
     from tocsin.cli.loading import Content
     from tocsin.config import Settings
 
@@ -59,13 +62,15 @@ def doctor(config: Path | None) -> None:
 
 async def _examine(settings: Settings) -> list[Check]:
     checks: list[Check] = []
+    mappings: Library | None = None
     try:
         content = load_content(settings)
+        mappings = content.mappings
     except TocsinError as error:
         checks.append(Check("content", False, str(error)))
     else:
         checks.extend([check async for check in _content(settings, content)])
-    checks.extend([check async for check in _sources(settings)])
+    checks.extend([check async for check in _sources(settings, mappings)])
     checks.extend(_knowledge(settings))
     checks.append(await _checked(f"log ({settings.log.backend})", _log(settings)))
     checks.append(await _checked(f"store ({settings.store.backend})", _store(settings)))
@@ -98,7 +103,7 @@ def _knowledge(settings: Settings) -> list[Check]:
         return [Check("enrichment, indicators and privacy", False, str(error))]
 
 
-async def _sources(settings: Settings) -> AsyncIterator[Check]:
+async def _sources(settings: Settings, mappings: Library | None) -> AsyncIterator[Check]:
     clock = SystemClock()
     try:
         log = build_log(settings, clock)
@@ -111,6 +116,11 @@ async def _sources(settings: Settings) -> AsyncIterator[Check]:
             yield Check(f"source {number}", False, str(error))
         else:
             yield await _checked(f"source {source.name}", source.check())
+            if mappings is not None and (unknown := unknown_names(entry.formats, mappings)):
+                near = [get_close_matches(name, mappings.programs, n=1) for name in unknown]
+                meant = [f"did you mean {names[0]}?" for names in near if names]
+                told = f"neither a format nor a dataset: {', '.join(unknown)}"
+                yield Check(f"source {source.name}", False, "; ".join((told, *meant)))
 
 
 async def _checked(what: str, work: Awaitable[str]) -> Check:

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 import orjson
 
+from ingest.expected import Expected
 from ingest.mapping.explaining import Explained
 from ingest.mapping.library import Library
 from ingest.mapping.loading import BUILTIN, read_programs
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--input-field", help="Each line is a JSON object; the log is in this field of it.")
 @click.option("--source", default="stdin", show_default=True, help="Name of the source.")
+@click.option("--formats", default="", help="Formats to try first, as a source names them.")
 @click.option("--timezone", default="UTC", show_default=True, help="Zone of times without one.")
 @click.option("--generic", is_flag=True, help="Leave the mappings out.")
 @click.option(
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 def normalize(
     input_field: str | None,
     source: str,
+    formats: str,
     timezone: str,
     generic: bool,
     explain: bool,
@@ -50,7 +53,9 @@ def normalize(
     What cannot be normalized is printed as {"dead_letter": {code, reason}}.
     """
     explained = Explained() if explain else None
-    normalizer = Normalizer(library(mappings, explained), mappings=not generic)
+    known = library(mappings, explained)
+    normalizer = Normalizer(known, mappings=not generic)
+    expected = Expected(known, encoded=False)
     now = SystemClock().now()
     for number, line in enumerate(_lines(sys.stdin.buffer)):
         try:
@@ -58,7 +63,8 @@ def normalize(
                 raise BadInput("too_large", f"a line has at most {MAX_RECORD} bytes")
             data = _field(line, input_field) if input_field else line.rstrip(b"\r\n")
             raw = Delivery(data, source, "default", now, ("stdin", 0, number), "", timezone)
-            made = normalizer.events(raw)
+            raw.origin.formats = formats
+            made = _as_named(expected, raw) or normalizer.events(raw)
             if not made:
                 raise BadInput("json_not_object", "an empty list holds no event")
             document: Any = made[0][0]
@@ -68,6 +74,14 @@ def normalize(
             click.echo(explained.of(document))
         else:
             sys.stdout.buffer.write(orjson.dumps(document) + b"\n")
+
+
+def _as_named(expected: Expected, raw: Delivery) -> list[tuple[Any, int]] | None:
+    """The events by the formats that were named, None where they are not those of the line."""
+    if not raw.origin.formats:
+        return None
+    made = expected.made(raw.data, raw.origin, raw.offset, raw.origin_id)
+    return [(document, at) for document, at, _, _ in made] if made is not None else None
 
 
 def library(paths: tuple[Path, ...], explained: Explained | None = None) -> Library:

@@ -170,8 +170,8 @@ def test_doctor_looks_at_every_source(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "a.log").write_text("x\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         sources: list[dict[str, Any]] = [
-            {"path": "*.log"},
-            {"type": "syslog", "port": 0},
+            {"path": "*.log", "formats": ["nginx", "web.acess"]},
+            {"type": "syslog", "port": 0, "formats": ["cef", "web.access"]},
             {"type": "syslog", "port": taken.getsockname()[1]},
             {"type": "http", "tokens": ["env:NOT_SET_ANYWHERE"]},
         ]
@@ -181,5 +181,8 @@ def test_doctor_looks_at_every_source(tmp_path: Path, capsys: pytest.CaptureFixt
     told = capsys.readouterr().out
     assert f"ok   source file {tmp_path / '*.log'}: 1 files" in told
     assert "ok   source syslog tcp 127.0.0.1:0: can listen; reached by this machine" in told
+    wrong = "neither a format nor a dataset: web.acess; did you mean web.access?"
+    assert f"ILL  source file {tmp_path / '*.log'}: {wrong}" in told
+    assert told.count("neither a format") == 1
     assert "cannot listen: Address already in use" in told
     assert "ILL  source 3: the environment variable NOT_SET_ANYWHERE is not set" in told
