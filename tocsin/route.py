@@ -23,6 +23,7 @@ ROUTE_FIELDS = (
     "event.module",
     "event.category",
     "event.type",
+    "event.outcome",
     "host.os.type",
     "observer.type",
     "process.name",

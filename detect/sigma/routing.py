@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 #: A value that nothing is compared with.
 OTHER = UNTOLD
 #: Fields that name a kind of event: rules compare them with few values.
-KINDS = ("event.code", "event.action", "event.provider", "winlog.channel", "winlog.provider_name")
+KINDS = (
+    "event.code",
+    "event.action",
+    "event.outcome",
+    "event.provider",
+    "winlog.channel",
+    "winlog.provider_name",
+)
 #: Fields that rules compare with more values than that name no kind of event: they decide about
 #: logsources only.
 MAX_VALUES = 2_000
