@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from bench.ingest_lines import FORMATS
+from bench.ingest_lines import ALL
 from ingest.normalize import NormalizeStage
 from tocsin.log.base import Record
 from tocsin.state import KeyedState
@@ -77,7 +77,7 @@ def run() -> list[dict[str, Any]]:
     step = max(BATCH, lines // LOOKS // BATCH * BATCH)
     until = time.monotonic() + float(os.environ.get("TOCSIN_BENCH_SECONDS", SECONDS))
     dice = random.Random(0)  # noqa: S311 (test data, no secret)
-    makers = (*FORMATS.values(), novel)
+    makers = (*ALL, novel)
     stage, state = NormalizeStage(), KeyedState()
     rows: list[dict[str, Any]] = []
     sizes: list[int] = []
