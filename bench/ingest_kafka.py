@@ -1,10 +1,11 @@
-"""Events per second from `raw` to `events` on a real Kafka: one normalize worker, then two.
+"""Events per second on a real Kafka with one worker and with two: `raw` → `events`, and from files.
 
-The raw topic is filled first, its four partitions alike, with the distinct lines of
-bench.ingest_lines; then the workers start, as processes of `tocsin run --stages normalize`. The
-clock runs from the first event seen to the last one, and for `settled` from when a quarter is
-done: by then all workers have joined and compiled what they need. On a machine with few cores
-the broker and the workers share them: `per_cpu_second` says what a worker's own core would do.
+For `normalize` the raw topic is filled first, its four partitions alike, with the distinct lines of
+bench.ingest_lines; for `collect,normalize` they stand in files, shared out among the workers, whose
+paths are their keys. Then the workers start, as processes of `tocsin run --stages …`. The clock
+runs from the first event seen to the last one, and for `settled` from when a quarter is done: by
+then all workers have joined and compiled what they need. On a machine with few cores the broker and
+the workers share them: `per_cpu_second` says what a worker's own core would do.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ LINES = 160_000
 BATCH = 2_000
 PARTITIONS = 4
 WORKERS = (1, 2)
+STAGES = ("normalize", "collect,normalize")
+
+#: Files of one measurement, all workers together; each goes to one partition.
+FILES = 16
 
 #: Share of the events after which the workers are taken to run steadily.
 SETTLED = 0.25
@@ -60,53 +65,77 @@ class Seen(NamedTuple):
 def run() -> list[dict[str, Any]]:
     """Events per second with one and with two workers, and their ratio; needs Kafka."""
     lines = int(os.environ.get("TOCSIN_BENCH_LINES", LINES)) // BATCH * BATCH
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as name:
         base = Path(name)
         with kafka(base / "kafka") as broker:
-            rows = [
-                asyncio.run(_measure(_configure(base, broker.bootstrap, count), count, lines))
-                for count in WORKERS
-            ]
-    one, two = rows
-    for key in ("events_per_second", "settled"):
-        two[f"{key}_ratio"] = round(two[key] / one[key], 2)
+            for stages in STAGES:
+                one, two = (
+                    asyncio.run(_measure(base, broker.bootstrap, stages, count, lines))
+                    for count in WORKERS
+                )
+                for key in ("events_per_second", "settled"):
+                    two[f"{key}_ratio"] = round(two[key] / one[key], 2)
+                rows += (one, two)
     return rows
 
 
-def _configure(base: Path, bootstrap: str, workers: int) -> Path:
+def _configure(base: Path, bootstrap: str, name: str) -> Path:
+    """The configuration of one worker, which reads the files of a directory of its own."""
+    directory = base / name
+    directory.mkdir()
     settings = {
-        "data_dir": f"data-{workers}",
         "log": {
             "backend": "kafka",
             "bootstrap_servers": bootstrap,
-            "prefix": f"w{workers}.",
+            "prefix": f"{name.rpartition('.')[0]}.",
             "partitions": PARTITIONS,
             "table_replicas": 0,
         },
+        "sources": [{"path": "*.log", "source": "mixed"}],
         "console": {"enabled": False},
     }
-    path = base / f"tocsin-{workers}.yaml"
+    path = directory / "tocsin.yaml"
     path.write_text(yaml.safe_dump(settings), "utf-8")
     return path
 
 
-async def _measure(config: Path, workers: int, lines: int) -> dict[str, Any]:
-    log = build_log(load(config), SystemClock())
+async def _measure(
+    base: Path, bootstrap: str, stages: str, workers: int, lines: int
+) -> dict[str, Any]:
+    run = f"{stages.partition(',')[0]}{workers}"
+    configs = [_configure(base, bootstrap, f"{run}.{number}") for number in range(workers)]
+    log = build_log(load(configs[0]), SystemClock())
     await log.start()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(log.close)
-        await log.create(all_topics(load(config)))
-        await _fill(log, lines)
+        await log.create(all_topics(load(configs[0])))
+        if stages == "normalize":
+            await _fill(log, lines)
+        else:
+            _write([config.parent for config in configs], lines)
         processes = []
-        for _ in range(workers):
+        for config in configs:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tocsin.cli", "run", "-c", str(config)),
-                *("--stages", "normalize"),
+                *("--stages", stages),
             )
             stack.push_async_callback(_end, process)
             processes.append(process)
         seen = await _watch(log, processes, lines)
-    return _row(workers, seen, lines)
+    return {"bench": "ingest_kafka", "stages": stages, **_row(workers, seen, lines)}
+
+
+def _write(directories: list[Path], lines: int) -> None:
+    """Lines in turn of each format, in files in turn, in directories in turn."""
+    dice = random.Random(7)  # noqa: S311  (test data, no secret)
+    makers = tuple(FORMATS.values())
+    for number in range(FILES):
+        made = (
+            makers[n % len(makers)](dice, n * FILES + number) + b"\n" for n in range(lines // FILES)
+        )
+        path = directories[number % len(directories)] / f"{number}.log"
+        path.write_bytes(b"".join(made))
 
 
 async def _fill(log: Log, lines: int) -> None:
@@ -158,7 +187,6 @@ def _row(workers: int, seen: list[Seen], lines: int) -> dict[str, Any]:
     settled = next(one for one in seen if one.events >= lines * SETTLED)
     last = seen[-1]
     return {
-        "bench": "ingest_kafka",
         "workers": workers,
         "partitions": PARTITIONS,
         "lines": lines,
