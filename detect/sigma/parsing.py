@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
 from sigma import exceptions as sigma_errors
@@ -12,10 +14,13 @@ from sigma.correlations import (
     SigmaCorrelationRule,
 )
 from sigma.filters import SigmaFilter
-from sigma.policy.profiles import SafePolicy, TrustedPolicy
+from sigma.policy import SigmaPolicy
+from sigma.policy.profiles import TrustedPolicy
+from sigma.policy.regex_engine import RE2RegexEngine
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaRule
 
 from detect.sigma.metadata import identity, rule_hash
+from detect.sigma.patterns import linear
 from tocsin.errors import RuleError
 
 if TYPE_CHECKING:
@@ -53,6 +58,18 @@ _KEYS: tuple[tuple[type[Exception], tuple[str, ...]], ...] = (
     (sigma_errors.SigmaRelatedError, ("related",)),
     (sigma_errors.SigmaFalsePositivesError, ("falsepositives",)),
 )
+
+
+class _Linear(RE2RegexEngine):
+    """pySigma's engine for what comes from others, quiet and with mistakes as text."""
+
+    def compile(self, pattern: str, flags: int = 0) -> Any:
+        known = ((re.IGNORECASE, "i"), (re.MULTILINE, "m"), (re.DOTALL, "s"))
+        letters = "".join(letter for flag, letter in known if flags & flag)
+        return linear(f"(?{letters}){pattern}" if letters else pattern)
+
+
+_SAFE = SigmaPolicy(regex_engine=_Linear())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +119,7 @@ def draft(document: Document, errors: list[RuleError]) -> Draft | None:
         problems = [error]
     if problems:
         errors += _located(document, problems)
+        errors += _undefined(document)
         return None
     digest = rule_hash(content)
     return Draft(document, kind, parsed, identity(parsed, digest), digest)
@@ -132,11 +150,11 @@ def _parse(content: dict[str, Any], kind: Kind) -> Parsed:
             return _correlation(content)
         case "filter":
             content = {**content, "filter": _known(content["filter"])}
-            return SigmaFilter.from_dict(content, collect_errors=True, policy=SafePolicy)
+            return SigmaFilter.from_dict(content, collect_errors=True, policy=_SAFE)
         case _:
             if "detection" in content:
                 content = {**content, "detection": _known(content["detection"])}
-            rule = SigmaRule.from_dict(content, collect_errors=True, policy=SafePolicy)
+            rule = SigmaRule.from_dict(content, collect_errors=True, policy=_SAFE)
     if rule.errors and all(
         isinstance(error, sigma_errors.SigmaRegularExpressionError) for error in rule.errors
     ):
@@ -216,15 +234,45 @@ def _detection_errors(document: Document) -> list[RuleError]:
         for path, part in _parts(definition):
             try:
                 if isinstance(part, tuple):
-                    SigmaDetectionItem.from_mapping(
-                        _known_name(part[0]), part[1], policy=SafePolicy
-                    )
+                    SigmaDetectionItem.from_mapping(_known_name(part[0]), part[1], policy=_SAFE)
                 else:
-                    SigmaDetection.from_definition(_known(part), policy=SafePolicy)
+                    SigmaDetection.from_definition(_known(part), policy=_SAFE)
             except MALFORMED as error:
                 place = document.place("detection", name, *path)
                 found.append(RuleError(_text(error), place))
     return found
+
+
+#: The words of conditions that are no names.
+_WORDS = frozenset({"and", "or", "not", "of", "them", "all", "any"})
+#: Longest condition that is looked at for names, characters.
+_MAX_CONDITION = 10_000
+
+
+def _undefined(document: Document) -> list[RuleError]:
+    """Names in the conditions of a mistaken rule that no selection has: it will not get to them."""
+    detection = document.content.get("detection")
+    if not isinstance(detection, dict):
+        return []
+    given = detection.get("condition")
+    texts = given if isinstance(given, list) else [given]
+    names = [name for name in detection if isinstance(name, str) and name != "condition"]
+    found: dict[str, None] = {}
+    for text in texts:
+        if isinstance(text, str) and "|" not in text and len(text) <= _MAX_CONDITION:
+            found |= dict.fromkeys(re.findall(r"[\w*-]+", text))
+    return [
+        RuleError(
+            f"the condition names '{name}', which the rule does not define",
+            document.place("detection", "condition"),
+        )
+        for name in found
+        if name not in _WORDS and not name.isdigit() and not _names_one(name, names)
+    ]
+
+
+def _names_one(name: str, selections: list[str]) -> bool:
+    return any(fnmatchcase(each, name) for each in selections)
 
 
 def _parts(definition: Any) -> list[tuple[tuple[str | int, ...], Any]]:

@@ -134,14 +134,27 @@ class Wildcard:
         return self.source
 
 
-@lru_cache(maxsize=4096)
-def compile_regex(source: str) -> Any:
-    """The compiled expression; raises ValueError saying what RE2 does not accept."""
+def linear(source: str) -> Any:
+    """The expression compiled by RE2, which by itself would write mistakes to standard error.
+
+    Raises re2.error, with text.
+    """
     options = re2.Options()
     options.max_mem = REGEX_MEMORY
     options.log_errors = False
     try:
         return re2.compile(source, options=options)
+    except re2.error as error:
+        said = error.args[0] if error.args else ""
+        text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        raise re2.error(text) from None
+
+
+@lru_cache(maxsize=4096)
+def compile_regex(source: str) -> Any:
+    """The compiled expression; raises ValueError saying what RE2 does not accept."""
+    try:
+        return linear(source)
     except re2.error as error:
         raise ValueError(f"the regular expression '{source}' is not accepted: {error}") from None
 

@@ -59,9 +59,11 @@ def test_list_tells_what_feeds_and_what_cannot_be_evaluated(run: Run, site: Plac
 
 def test_check_takes_other_rules_too(run: Run, site: Place) -> None:
     site.write(shell_rule(), COUNTED)
-    ran = run("check", "--rules", site.rules)
-    assert ran.code == 0
-    assert "1 rules and 1 correlations can be evaluated" in ran.err
+    for arguments in (("--rules", site.rules), (site.rules,)):
+        ran = run("check", *arguments)
+        assert ran.code == 0
+        assert "1 rules and 1 correlations can be evaluated" in ran.err
+    assert "2 rules and correlations, 0 tests" in run("test", site.rules).err
 
 
 def test_lint_says_what_is_wrong_and_where(run: Run, site: Place) -> None:

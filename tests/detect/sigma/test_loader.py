@@ -80,8 +80,18 @@ def test_all_mistakes_of_a_rule_are_reported_at_once(tmp_path: Path) -> None:
     text = RULE.replace("field: value", "a|contians: x\n        b|endwith: y").replace(
         "level: high", "level: huge"
     )
+    text = text.replace("condition: selection", "condition: selection and not 1 of filter_*")
     lines = sorted(error.place.line for error in mistakes(tmp_path, text))
-    assert lines == [7, 8, 10]
+    assert lines == [7, 8, 9, 10]
+
+
+def test_expressions_that_are_wrong_are_told_once_and_as_text(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (error,) = mistakes(tmp_path, RULE.replace("field: value", "field|re: 'a(c'"))
+    assert "missing )" in str(error)
+    assert "b'" not in str(error)
+    assert capfd.readouterr().err == "", "RE2 writes to standard error by itself"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +16,6 @@ from tocsin.contracts import SEVERITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from detect.model import AlertPolicy
     from detect.sigma import RuleSet
@@ -23,16 +23,19 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
 @config_option
 @rules_option
 @json_option
-def check(config: Path | None, rules: tuple[Path, ...], as_json: bool) -> None:
-    """Load rules and list every one that cannot be evaluated, with its reason.
+def check(
+    paths: tuple[Path, ...], config: Path | None, rules: tuple[Path, ...], as_json: bool
+) -> None:
+    """Load rules, PATHS or the configured ones, and list all that cannot be evaluated, and why.
 
     Exit code 1 if rules are wrong and rules.allow_errors leaves them out.
     """
     settings = load(config)
-    loaded = chosen_rules(settings, rules, allow_errors=settings.rules.allow_errors)
+    loaded = chosen_rules(settings, (*rules, *paths), allow_errors=settings.rules.allow_errors)
     if as_json:
         json_lines(u._asdict() for u in loaded.unsupported)
     elif loaded.unsupported:

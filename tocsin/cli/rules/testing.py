@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
@@ -15,21 +15,26 @@ from tocsin.cli.output import json_lines
 from tocsin.config import load
 from tocsin.text import printable
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 @click.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
 @config_option
 @rules_option
 @json_option
 @click.option("--required", is_flag=True, help="A rule without tests of both kinds fails too.")
-def test(config: Path | None, rules: tuple[Path, ...], as_json: bool, required: bool) -> None:
-    """Run the tests inside rules and beside them (NAME.test.yml for NAME.yml).
+def test(
+    paths: tuple[Path, ...],
+    config: Path | None,
+    rules: tuple[Path, ...],
+    as_json: bool,
+    required: bool,
+) -> None:
+    """Run the tests inside rules and beside them (NAME.test.yml for NAME.yml): of PATHS (files,
+    directories, archives), or of the configured rules.
 
     Exit code 1 if one fails.
     """
-    loaded = chosen_rules(load(config), rules)
+    loaded = chosen_rules(load(config), (*rules, *paths))
     ran = rule_tests.ran(loaded, required=required, normalize=normalizing(library(())))
     if as_json:
         json_lines(
