@@ -83,7 +83,7 @@ def export_command(
     config: Path | None, playbook: str, output: Path | None, report: Path | None, as_json: bool
 ) -> None:
     """Turn a playbook (its id, or a file) into CACAO 2.0; what is lost goes to standard error."""
-    path = _file_of(config, playbook)
+    path = file_of(config, playbook)
     data = path.read_bytes()
     load_playbook(str(path), data, known_actions())
     document: dict[str, Any] = read_source(str(path), data).value
@@ -96,7 +96,8 @@ def export_command(
     _tell(problems.found, report, as_json=as_json, aside=output is None)
 
 
-def _file_of(config: Path | None, playbook: str) -> Path:
+def file_of(config: Path | None, playbook: str) -> Path:
+    """The file of a playbook, given as its path or as the id of a loaded one."""
     if Path(playbook).is_file():
         return Path(playbook)
     settings = load(config)

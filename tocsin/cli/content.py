@@ -12,8 +12,10 @@ import click
 from playbooks import testing
 from playbooks.loading import LIBRARY, TESTS, load_playbook
 from playbooks.model import schema
+from playbooks.picture import to_mermaid, to_svg
+from playbooks.skeleton import SCHEMA_FILE, header, skeleton
 from responders.catalog import known_actions
-from tocsin.cli.cacao import export_command, import_command
+from tocsin.cli.cacao import export_command, file_of, import_command
 from tocsin.cli.loading import load_content
 from tocsin.cli.options import config_option
 from tocsin.config import load
@@ -33,9 +35,70 @@ playbook.add_command(export_command)
 
 
 @playbook.command("schema")
-def print_schema() -> None:
-    """Print the JSON Schema of playbook files, for editors."""
-    click.echo(json.dumps(schema(), indent=2))
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False))
+def print_schema(output: Path | None) -> None:
+    """Print the JSON Schema of playbook files, for editors.
+
+    With -o it goes to a file, and the line is shown that makes an editor use it.
+    """
+    text = json.dumps(schema(), indent=2) + "\n"
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    output.write_text(text, "utf-8")
+    click.echo(f"first line of a playbook beside it: {header(output.name)}", err=True)
+
+
+@playbook.command("new")
+@click.argument("name")
+@click.option(
+    "-d",
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("playbooks"),
+    show_default=True,
+)
+def new(name: str, directory: Path) -> None:
+    """Write a first playbook NAME with its tests, and the schema for the editor."""
+    made = skeleton(name)
+    directory.mkdir(parents=True, exist_ok=True)
+    files = {directory / file: text for file, text in made.items()}
+    if there := [str(path) for path in files if path.exists() and path.name != SCHEMA_FILE]:
+        raise ConfigError(f"not overwritten: {', '.join(there)}")
+    for path, text in files.items():
+        path.write_text(text, "utf-8")
+        click.echo(str(path))
+    click.echo(f"try: tocsin playbook test {directory}", err=True)
+
+
+@playbook.command("show")
+@config_option
+@click.argument("name")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["mermaid", "svg", "json"]),
+    default="mermaid",
+    show_default=True,
+    help="json is the canonical form, which a run pins.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False))
+def show(config: Path | None, name: str, form: str, output: Path | None) -> None:
+    """Draw the flow of a playbook (its id, or a file)."""
+    path = file_of(config, name)
+    actions = known_actions()
+    loaded = load_playbook(str(path), path.read_bytes(), actions)
+    match form:
+        case "svg":
+            text = to_svg(loaded.document, actions)
+        case "json":
+            text = json.dumps({"hash": loaded.hash, **loaded.source}, indent=2) + "\n"
+        case _:
+            text = to_mermaid(loaded.document, actions)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, "utf-8")
 
 
 @playbook.command("validate")
@@ -61,7 +124,7 @@ def test_playbooks(paths: tuple[Path, ...]) -> None:
     failed = total = 0
     for file in _test_files(paths or (LIBRARY,)):
         subject = _subject(file)
-        loaded = load_playbook(str(subject), subject.read_bytes(), served)
+        loaded = load_playbook(str(subject), subject.read_bytes(), served, served)
         for case in testing.load_cases(str(file), file.read_bytes()):
             total += 1
             played: Any = testing.run_test(loaded, case)
