@@ -24,3 +24,18 @@ def test_the_taxonomy_in_the_guide_loads(tmp_path: Path) -> None:
     (example,) = _blocks("sigma.md")
     (tmp_path / "taxonomy.yml").write_text(example, "utf-8")
     assert len(load_taxonomy([tmp_path]).entries) == 1
+
+
+def test_the_exception_in_the_guide_applies(tmp_path: Path) -> None:
+    (exception,) = [block for block in _blocks("rules.md") if block.startswith("title: Backups")]
+    (tmp_path / "rule.yml").write_text(_blocks("rules.md")[0], "utf-8")
+    (tmp_path / "exception.yml").write_text(exception, "utf-8")
+    loaded = load_rules([tmp_path], builtin=False)
+    assert [rule.filters[0].title for rule in loaded.rules] == ["Backups run as root"]
+    event = {
+        "event": {"dataset": "system.auth"},
+        "process": {"name": "sudo", "command_line": "/opt/cron-helper/run sh -c id"},
+        "user": {"effective": {"name": "root"}},
+    }
+    assert loaded.match(event)
+    assert not loaded.match({**event, "user": {"effective": {"name": "backup"}}})
