@@ -44,6 +44,10 @@ _RECORD = re.compile(
     r"audit\((?P<time>\d{1,12}(?:\.\d{1,9})?):(?P<serial>\d{1,20})\): ?",
     re.ASCII,
 )
+#: How much of a record is read, characters; the rest stays whole under `unparsed`. The kernel
+#: writes at most 8,970 bytes (MAX_AUDIT_MESSAGE_LENGTH), of which enriched ones are a few times.
+MAX_BODY = 131_072
+
 _INNER = re.compile(r"(?:\A|\s)msg='([^']*)'", re.DOTALL)
 _ARGUMENT = re.compile(r'(?:\A|\s)a(\d{1,4})(?:\[(\d{1,4})\])?=("[^"]*"|\S*)', re.ASCII)
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){2,}", re.ASCII)
@@ -91,6 +95,9 @@ def frame(text: str) -> dict[str, Any] | None:
         kind = _kind(match["type"])
         types.append(kind)
         text = line[match.end() :]
+        if len(text) > MAX_BODY:
+            add(fields, UNPARSED, text[MAX_BODY:])
+            text = text[:MAX_BODY]
         body = {"argv": _argv(text)} if kind == "EXECVE" else _body(text)
         if len(types) == 1:
             fields |= {"type": kind, "time": match["time"], "serial": match["serial"]}
@@ -165,9 +172,10 @@ def _argv(text: str) -> list[str]:
     parts = sorted(
         (int(match[1]), int(match[2] or 0), match[3]) for match in _ARGUMENT.finditer(text)
     )
-    argv: dict[int, str] = {}
+    pieces: dict[int, list[str]] = {}
     for number, _, value in parts:
-        argv[number] = argv.get(number, "") + value.strip('"')
+        pieces.setdefault(number, []).append(value.strip('"'))
+    argv = {number: "".join(values) for number, values in pieces.items()}
     encoded = {number for number, _, value in parts if _HEX.fullmatch(value) is not None}
     return [_text(value, "") if number in encoded else value for number, value in argv.items()]
 

@@ -44,8 +44,8 @@ _HEADLESS = re.compile(r"\s?([01])\|(?=(?:[^|]{1,256}\|){3})", re.ASCII)
 _FIELD = re.compile(r"((?:[^|\\]|\\.)*+)(?:\||\Z)", re.DOTALL)
 _HEADER_ESCAPE = re.compile(r"\\([|\\])")
 _KEY = re.compile(r"\s([\w.\-\[\]]{1,128})=")
-_ESCAPE = re.compile(r"\\([\\=|nr])")
-_ESCAPED = {"\\": "\\", "=": "=", "|": "|", "n": "\n", "r": "\r"}
+#: All but the escaped backslash.
+_ESCAPES = {"\\=": "=", "\\|": "|", "\\n": "\n", "\\r": "\r"}
 _IS_ESCAPED = re.compile(r"(?![A-Za-z]:\\[^\\=|])(?:[^\\]++|\\[\\=|nr])*+", re.ASCII)
 _ALWAYS_ESCAPED = re.compile(r"\\([=|])")
 
@@ -131,7 +131,14 @@ def unescape(value: str) -> str:
     """
     if _IS_ESCAPED.fullmatch(value) is None:
         return _ALWAYS_ESCAPED.sub(r"\1", value)
-    return _ESCAPE.sub(lambda match: _ESCAPED[match[1]], value)
+    # A text at a time: a pattern would ask for each escape, 60 ms for the longest value.
+    return "\\".join([_without_escapes(part) for part in value.split("\\\\")])
+
+
+def _without_escapes(text: str) -> str:
+    for escape, meaning in _ESCAPES.items():
+        text = text.replace(escape, meaning)
+    return text
 
 
 def add_pairs(

@@ -30,7 +30,7 @@ _MARKED = re.compile(
 _PRI = re.compile(r"<(\d{1,3})>", re.ASCII)
 _RFC5424 = re.compile(
     r"1 (\S{1,64}) (\S{1,255}) (\S{1,255}) (\S{1,128}) (\S{1,64}) "
-    r'(-|(?:\[(?:[^"\]]|"(?:[^"\\]|\\.)*+")*+\])++)(?: (.*))?',
+    r'(-|(?:\[(?:[^"\]]|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+\])++)(?: (.*))?',
     re.DOTALL | re.ASCII,
 )
 _RFC3164 = re.compile(
@@ -49,9 +49,9 @@ _BARE_TAG = re.compile(r"([A-Za-z][\w./-]{0,63})(?:\[(\d{1,10})\])?: (?=\S)", re
 _HOST = re.compile(r"([^\s:\[\]]\S*) (.*)", re.DOTALL | re.ASCII)
 _REPEATED = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL | re.ASCII)
 _SD_ELEMENT = re.compile(
-    r'\[([^ =\]"]{1,255})((?: [^ =\]"]{1,255}="(?:[^"\\]|\\.)*+")*+) ?\]', re.DOTALL
+    r'\[([^ =\]"]{1,255})((?: [^ =\]"]{1,255}="[^"\\]*+(?:\\.[^"\\]*+)*+")*+) ?\]', re.DOTALL
 )
-_SD_PARAM = re.compile(r' ([^ =\]"]{1,255})="((?:[^"\\]|\\.)*+)"', re.DOTALL)
+_SD_PARAM = re.compile(r' ([^ =\]"]{1,255})="([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
 _SD_ESCAPE = re.compile(r'\\(["\\\]])')
 
 

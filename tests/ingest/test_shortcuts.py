@@ -104,7 +104,8 @@ def test_no_shortcut_where_documents_are_wanted() -> None:
 
 CEF = (
     "<134>May  1 10:00:00 fw1 CEF:0|Palo Alto Networks|PAN-OS|11.1|end|TRAFFIC|5|"
-    "src=192.0.2.7 dst=198.51.100.2 spt=5000 msg=no way in cs1Label=Rule Name cs1=deny all act=deny request=/a"
+    "src=192.0.2.7 dst=198.51.100.2 spt=5000 msg=no way in cs1Label=Rule Name "
+    "cs1=deny all act=deny request=/a"
 )
 
 #: What replaces what in a line whose keys are known.
