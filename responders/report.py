@@ -1,7 +1,8 @@
 """Incident reports: what was seen, why it matters, what was done, and how to take it back.
 
-Markdown and self-contained HTML (no scripts, nothing loaded from elsewhere), written to files
-named by the case. Everything in a report comes from an attacker's keyboard until proven
+Markdown, self-contained HTML (no scripts, nothing loaded from elsewhere), PDF, and the same as JSON
+for machines, written to files named by the case. Templates of your own take the place of ours, or
+stand beside them. Everything in a report comes from an attacker's keyboard until proven
 otherwise: HTML is escaped, Markdown is escaped, invisible characters are made visible.
 """
 
@@ -12,12 +13,21 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from jinja2 import PackageLoader, StrictUndefined, TemplateError
+import orjson
+from jinja2 import (
+    ChoiceLoader,
+    FileSystemLoader,
+    PackageLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+)
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field
 
+from responders import report_pdf
 from responders.base import Action, ActionClass, Call, EntityKind, Idempotence, Inputs, Manifest
 from responders.report_view import view
 from tocsin.errors import ConnectorError
@@ -29,7 +39,7 @@ if TYPE_CHECKING:
 #: Longest report, characters; lists are shortened long before.
 MAX_REPORT = 4 * 1024 * 1024
 
-_SUFFIXES = {"md": "md", "html": "html"}
+FORMS = ("md", "html", "pdf", "json")
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 # What has a meaning within a line or at its start, and what GitHub's flavour makes a link of.
 _MARKDOWN = re.compile(
@@ -39,11 +49,17 @@ _TICKS = re.compile("`+")
 
 
 class ReportConfig(BaseModel):
-    """`directory` for the files; it is made, readable for its owner alone, if it is missing."""
+    """`directory` for the files; it is made, readable for its owner alone, if it is missing.
+
+    `templates` is a directory with NAME.md.j2 and NAME.html.j2: `incident` takes the place of
+    ours, any other name is what `template` of a step may say. `font` is a TrueType file for PDF.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     directory: Path = Path("reports")
+    templates: Path | None = None
+    font: Path | None = None
 
 
 class Report(Inputs):
@@ -51,8 +67,8 @@ class Report(Inputs):
 
     case: str
     title: str = ""
-    template: Literal["incident"] = "incident"
-    formats: tuple[Literal["md", "html"], ...] = ("md", "html")
+    template: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,60}$")] = "incident"
+    formats: tuple[Literal["md", "html", "pdf", "json"], ...] = ("md", "html", "json")
     run: dict[str, Any] = Field(default_factory=dict)
     alert: dict[str, Any] = Field(default_factory=dict)
 
@@ -82,16 +98,18 @@ class Reports:
 
     def __init__(self, config: ReportConfig) -> None:
         self._directory = config.directory
+        self._font = config.font
+        self._environment = environment(config.templates)
 
     async def act(self, call: Call) -> dict[str, Any]:
         """Write the report; the answer has the `paths`."""
         inputs = call.inputs
         paths = []
         for form in dict.fromkeys(inputs.get("formats", ())):
-            path = self._directory / f"{file_name(call.target)}.{_SUFFIXES[form]}"
-            text = await asyncio.to_thread(render, inputs, form)
+            path = self._directory / f"{file_name(call.target)}.{form}"
+            data = await asyncio.to_thread(self._made, inputs, form)
             try:
-                await asyncio.to_thread(_write, path, text)
+                await asyncio.to_thread(_write, path, data)
             except OSError as error:
                 raise ConnectorError(
                     "unavailable", f"the report {path} cannot be written: {error.strerror}"
@@ -106,13 +124,13 @@ class Reports:
     async def probe(self, call: Call) -> dict[str, Any] | None:
         """The paths of the reports there are, None without any."""
         stem = self._directory / file_name(call.target)
-        found = [path for s in _SUFFIXES.values() if (path := stem.with_suffix(f".{s}")).exists()]
+        found = [path for form in FORMS if (path := stem.with_suffix(f".{form}")).exists()]
         return {"paths": [str(path) for path in found]} if found else None
 
     async def check(self) -> str:
         """Try to write into the directory."""
         try:
-            await asyncio.to_thread(_write, self._directory / ".check", "")
+            await asyncio.to_thread(_write, self._directory / ".check", b"")
             (self._directory / ".check").unlink()
         except OSError as error:
             message = f"{self._directory} cannot be written: {error.strerror}"
@@ -122,26 +140,52 @@ class Reports:
     async def close(self) -> None:
         """Nothing is held open."""
 
+    def _made(self, inputs: Mapping[str, Any], form: str) -> bytes:
+        match form:
+            case "json":
+                return machine_readable(inputs)
+            case "pdf":
+                return report_pdf.pdf(shown(inputs), self._font)
+            case _:
+                return render(inputs, form, self._environment).encode()
 
-def render(inputs: Mapping[str, Any], form: str) -> str:
-    """The report as text; a function of its inputs alone.
+
+def shown(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What the report of these inputs shows."""
+    return view(
+        str(inputs["case"]), str(inputs["title"]), dict(inputs["run"]), dict(inputs["alert"])
+    )
+
+
+def machine_readable(inputs: Mapping[str, Any]) -> bytes:
+    """The report as JSON (format 1): the same facts, under the names that templates use."""
+    told = {"format": 1, **shown(inputs)}
+    return orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+
+
+def render(
+    inputs: Mapping[str, Any], form: str, templates: ImmutableSandboxedEnvironment | None = None
+) -> str:
+    """The report as text; a function of its inputs and templates alone.
 
     Raises ConnectorError if it cannot be made or would be too long.
     """
     template = f"{inputs.get('template', 'incident')}.{form}.j2"
-    shown = view(
-        str(inputs["case"]), str(inputs["title"]), dict(inputs["run"]), dict(inputs["alert"])
-    )
+    environment = templates or _ENVIRONMENT
+    report = shown(inputs)
     parts: list[str] = []
     length = 0
     try:
-        for part in _ENVIRONMENT.get_template(template).generate(report=shown):
+        for part in environment.get_template(template).generate(report=report):
             length += len(part)
             if length > MAX_REPORT:
                 message = f"the report exceeds {MAX_REPORT} characters"
                 raise ConnectorError("oversized", message)
             parts.append(part)
-    except TemplateError as error:
+    except TemplateNotFound:
+        message = f"there is no template {template}; put it into the directory of templates"
+        raise ConnectorError("invalid", message) from None
+    except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
         raise ConnectorError("internal", f"template {template}: {error}") from error
     return "".join(parts)
 
@@ -174,9 +218,11 @@ def _autoescaped(name: str | None) -> bool:
     return name is None or ".md." not in name
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
+def environment(own: Path | None = None) -> ImmutableSandboxedEnvironment:
+    """Our templates, and those in `own` before them."""
+    ours = PackageLoader("responders")
     environment = ImmutableSandboxedEnvironment(
-        loader=PackageLoader("responders"),
+        loader=ChoiceLoader([FileSystemLoader(own), ours]) if own else ours,
         undefined=StrictUndefined,
         autoescape=_autoescaped,
         trim_blocks=True,
@@ -189,16 +235,16 @@ def _environment() -> ImmutableSandboxedEnvironment:
     return environment
 
 
-_ENVIRONMENT = _environment()
+_ENVIRONMENT = environment()
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, data: bytes) -> None:
     """Whole or not at all: a reader never sees half a report."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".report-")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)

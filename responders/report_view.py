@@ -9,6 +9,14 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
+from responders.report_times import (
+    OWN_VERB,
+    fingerprint,
+    measured,
+    pending,
+    place,
+    remaining,
+)
 from tocsin.clock import iso, parse_iso
 
 #: Longest lists and text of a report; the rest is counted.
@@ -49,7 +57,8 @@ def view(case: str, title: str, run: dict[str, Any], alert: dict[str, Any]) -> d
     own = _dict(_dict(alert, "tocsin"), "alert")
     rule = _dict(alert, "rule")
     severity = _number(_dict(alert, "event").get("severity"))
-    steps = [_step(each) for each in _mappings(run, "steps")]
+    raw = [each for each in _mappings(run, "steps") if each.get("verb") != OWN_VERB]
+    steps = [_step(each) for each in raw]
     actions = [step for step in steps if step["verb"]]
     shown: dict[str, Any] = {
         "case": case,
@@ -86,6 +95,9 @@ def view(case: str, title: str, run: dict[str, Any], alert: dict[str, Any]) -> d
         "undo": [step for step in actions if step["held_until"]],
         "refused": [step for step in actions if step["status"] == "refused"],
         "imagined": [step for step in actions if step["status"] == "dry_run"],
+        "pending": pending(steps),
+        "remaining": remaining(raw),
+        "times": measured(_instant(own.get("first_seen")), run, raw),
         "timeline": _timeline(own, run),
     }
     shown["summary"] = _summary(shown)
@@ -118,7 +130,14 @@ def _summary(shown: dict[str, Any]) -> list[str]:
     if wrong:
         deeds = "; ".join(f"{s['verb']} on {s['target']}" for s in wrong)
         sentences.append(f"Needs a person, it did not work: {deeds}.")
+    if shown["pending"]:
+        waiting = "; ".join(_waiting(step) for step in shown["pending"])
+        sentences.append(f"Not over yet: {waiting}.")
     return sentences
+
+
+def _waiting(step: dict[str, Any]) -> str:
+    return f"{step['verb']} on {step['target']}" if step["verb"] else str(step["id"])
 
 
 def _deed(step: dict[str, Any]) -> str:
@@ -129,8 +148,12 @@ def _deed(step: dict[str, Any]) -> str:
 def _step(step: dict[str, Any]) -> dict[str, Any]:
     status = str(step.get("status", "pending"))
     told, tone = _STATUS.get(status, (status, "quiet"))
+    if status == "waiting" and not step.get("verb"):
+        told = "waiting for a decision"
     failure = _dict(step, "failure")
-    output = _dict(step, "output")
+    # What remains open has a place of its own.
+    hidden = ("residual", "residual_seconds")
+    output = {key: v for key, v in _dict(step, "output").items() if key not in hidden}
     detail = step.get("reason") or failure.get("message") or ""
     if status == "dry_run":
         detail = _WOULD.get(str(output.get("would")), "would have been carried out")
@@ -203,6 +226,8 @@ def _evidence(evidence: dict[str, Any]) -> dict[str, str]:
     return {
         "at": _time(evidence.get("at"), exact=True),
         "origin": str(evidence.get("origin", "")),
+        **place(str(evidence.get("origin", ""))),
+        "sha256": fingerprint(original),
         "event_id": str(evidence.get("event_id", "")),
         "original": original,
     }

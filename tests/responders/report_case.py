@@ -54,8 +54,10 @@ def run() -> dict[str, Any]:
             {
                 "id": "block", "status": "ok", "verb": "firewall.block_ip",
                 "target": "203.0.113.66", "attempt": 2, "started": T0 + 40_100,
-                "held_until": held,
-                "output": {"table": "inet tocsin", "set": "blocked4", "expires": "1h59s"},
+                "ended": T0 + 42_500, "held_until": held,
+                "output": {"table": "inet tocsin", "set": "blocked4", "expires": "1h59s",
+                           "residual": "Other machines are still open to the address.",
+                           "residual_seconds": 300},
             },
             {
                 "id": "block_internal", "status": "refused", "verb": "firewall.block_ip",
@@ -77,6 +79,8 @@ def run() -> dict[str, Any]:
                 "failure": {"kind": "timeout", "message": "chat.example.com gave no answer in "
                             "10000 ms"},
             },
+            {"id": "ask", "status": "waiting", "verb": "", "started": T0 + 40_500},
+            {"id": "report", "status": "running", "verb": "case.report", "target": "0f3c9a"},
             {"id": "sessions", "status": "skipped", "verb": "", "reason": "vars.user is empty"},
         ],
         "events": [

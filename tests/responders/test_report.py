@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
+import orjson
+import pypdfium2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from responders import report
+from responders import report, report_pdf
 from responders.base import Call
-from responders.report import ReportConfig, Reports, code, fence, file_name, markdown, render
+from responders.report import (
+    ReportConfig,
+    Reports,
+    code,
+    fence,
+    file_name,
+    machine_readable,
+    markdown,
+    render,
+    shown,
+)
+from responders.report_times import duration
 from tests.responders.report_case import LINES, alert, case, run
 from tocsin.errors import ConnectorError
 
@@ -54,9 +69,12 @@ def test_everything_that_matters_is_told(form: str) -> None:
         "chat.example.com gave no answer", "tocsin leases release firewall.block_ip 203.0.113.66",
         "https://attack.mitre.org/techniques/T1110/001/", "raw/2/1001", "source.ip",
         "A vulnerability scanner of your own", "Apache-2.0", "Example Transit", "web team",
-        "failures", "event.outcome",
+        "failures", "event.outcome", "40 s", "2 s", "under way when this was written",
+        "Not over yet: ask.", "waiting for a decision", "At most 5 min.",
+        sha256(LINES[1].encode()).hexdigest(),
     ):  # fmt: skip
         assert told in text, told
+    assert "case.report" not in text
     for line in LINES:
         assert line.split("sshd")[1][:20] in text
 
@@ -144,13 +162,16 @@ def test_a_report_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_written_whole_to_the_same_place_each_time(tmp_path: Path) -> None:
     reports = Reports(ReportConfig(directory=tmp_path / "new"))
-    call = Call("case.report", "0f3c9a", case(), "key", 1000)
+    forms = {"formats": ("md", "html", "pdf", "json")}
+    call = Call("case.report", "0f3c9a", {**case(), **forms}, "key", 1000)
     first = await reports.act(call)
     assert await reports.act(call) == first
     assert await reports.probe(call) == first
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
         "0f3c9a.html",
+        "0f3c9a.json",
         "0f3c9a.md",
+        "0f3c9a.pdf",
     ]
     assert (tmp_path / "new" / "0f3c9a.md").read_text() == render(case(), "md")
     assert (tmp_path / "new").stat().st_mode & 0o077 == 0
@@ -169,3 +190,89 @@ async def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "", ".hidden", "x" * 200, "a\0b", "é"])
 def test_a_case_never_leaves_the_directory(name: str) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", file_name(name))
+
+
+def test_the_same_for_machines_with_numbers() -> None:
+    told = orjson.loads(machine_readable(case()))
+    assert told["format"] == 1
+    assert {name: span["ms"] for name, span in told["times"].items()} == {
+        "detect": 40_000, "contain": 2_500, "resolve": None,
+    }  # fmt: skip
+    assert told["evidence"][1]["offset"] == "1001"
+    assert [step["id"] for step in told["pending"]] == ["ask"]
+    assert machine_readable(case()) == machine_readable(case())
+
+
+def test_a_run_that_is_over_has_a_time_to_resolve() -> None:
+    over = {**run(), "outcome": "succeeded"}
+    assert shown({**case(), "run": over})["times"]["resolve"] == {"ms": 990, "told": "990 ms"}
+    early = {**run(), "started": 1_000}
+    assert "clocks differ" in shown({**case(), "run": early})["times"]["detect"]["told"]
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "told"),
+    [(0, "0 ms"), (999, "999 ms"), (31_000, "31 s"), (7_500_000, "2 h 5 min"),
+     (3_600_000, "1 h"), (86_400_000 + 59_000, "1 d"), (61_999, "1 min 1 s")],
+)  # fmt: skip
+def test_spans_are_told_in_two_units(milliseconds: int, told: str) -> None:
+    assert duration(milliseconds) == told
+
+
+def pages(data: bytes) -> str:
+    """The text of a PDF, read by another library than the one that wrote it."""
+    document = pypdfium2.PdfDocument(data)
+    try:
+        texts = [str(page.get_textpage().get_text_range()) for page in document]
+    finally:
+        document.close()
+    return " ".join(" ".join(texts).split())
+
+
+@pytest.mark.parametrize("fonts", [True, False])
+def test_the_pdf_tells_the_same_and_survives_hostile_text(
+    fonts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not fonts:
+        monkeypatch.setattr(report_pdf, "_FONTS", ())
+    text = pages(report_pdf.pdf(shown(case())))
+    for told in ("SSH password guessing that succeeded", "severity 73 of 100", "Time to contain",
+                 "never:critical_assets", "offset 1001", "What remains open", "At most 5 min",
+                 "tocsin leases release firewall.block_ip 203.0.113.66", "T1110.001",
+                 sha256(LINES[1].encode()).hexdigest()[:40]):  # fmt: skip
+        assert told in text, told
+    again = report_pdf.pdf(shown(case()))
+    assert report_pdf.pdf(shown(case())) == again
+    hostile = {**case(), "title": HOSTILE, "run": poisoned(run()), "alert": poisoned(alert())}
+    assert "alert(1)" in pages(report_pdf.pdf(shown(hostile)))
+    empty = report_pdf.pdf(shown({**case(), "run": {}, "alert": {}}))
+    assert "0f3c9a" in pages(empty)
+    odd = shown({**case(), "title": "攻撃 😀 \u0300 é", "run": {}, "alert": {}})
+    assert "%PDF" in report_pdf.pdf(odd)[:8].decode()
+
+
+def test_a_font_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.ttf").write_bytes(b"no font")
+    with pytest.raises(ConnectorError, match=r"a\.ttf cannot be read"):
+        report_pdf.pdf(shown(case()), tmp_path / "a.ttf")
+
+
+async def test_templates_of_your_own_stand_beside_ours_and_in_their_place(tmp_path: Path) -> None:
+    (tmp_path / "brief.md.j2").write_text("Case {{ report.case|md }}: {{ report.title|md }}\n")
+    (tmp_path / "incident.md.j2").write_text("ours no more\n")
+    (tmp_path / "odd.md.j2").write_text("{{ report.nothing }}")
+    (tmp_path / "sly.md.j2").write_text("{{ ''.__class__.__mro__ }}")
+    reports = Reports(ReportConfig(directory=tmp_path / "out", templates=tmp_path))
+
+    async def write(template: str) -> str:
+        given = {**case(), "template": template, "formats": ("md",)}
+        await reports.act(Call("case.report", "0f3c9a", given, "k", 1000))
+        return (tmp_path / "out" / "0f3c9a.md").read_text()
+
+    assert await write("brief") == "Case 0f3c9a: SSH password guessing that succeeded\n"
+    assert await write("incident") == "ours no more\n"
+    for template, told in (("odd", "nothing"), ("sly", "unsafe"), ("none", "there is no template")):
+        with pytest.raises(ConnectorError, match=told):
+            await write(template)
+    with pytest.raises(ValidationError):
+        report.Report(case="a", template="../../etc/passwd")
