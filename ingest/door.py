@@ -41,6 +41,9 @@ class Door:
         if self._enricher is not None:
             self._enricher.apply(document)
         if self._policy is not None:
+            if self._policy.covers(source):
+                # Who sent a line may be a person's machine, and no rule names it.
+                document["tocsin"].pop("peer", None)
             self._policy.apply(document, source)
 
     def record_key(self, key: bytes | None, source: str) -> bytes | None:

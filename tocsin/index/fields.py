@@ -84,7 +84,7 @@ aws.cloudtrail.userIdentity.accountId aws.cloudtrail.userIdentity.arn
 aws.cloudtrail.userIdentity.invokedBy aws.cloudtrail.userIdentity.principalId
 aws.cloudtrail.userIdentity.type aws.cloudtrail.userIdentity.userName
 aws.cloudtrail.user_identity.access_key_id
-tocsin.origin tocsin.parser.name tocsin.parser.version tocsin.source tocsin.tenant
+tocsin.origin tocsin.peer tocsin.parser.name tocsin.parser.version tocsin.source tocsin.tenant
 tocsin.alert.id tocsin.alert.status tocsin.alert.dedup_key tocsin.alert.evidence.event_id
 tocsin.alert.evidence.origin tocsin.alert.entities.name tocsin.alert.entities.values
 tocsin.alert.fields.name tocsin.alert.fields.value tocsin.alert.reasons.expected
