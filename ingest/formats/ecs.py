@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ingest.document import address, get, put
+from ingest.jsontext import MAX_DEPTH
 from ingest.mapping.casts import cast
 from ingest.mapping.companions import complete
 from ingest.mapping.targets import ECS, OBJECT, ROOTS
@@ -109,7 +110,7 @@ _EVENT_KEYS = frozenset({"kind", "category", "type", "action", "dataset", "modul
 def parse(record: dict[str, Any], zone: str) -> tuple[Document, int, str]:
     """The document with its shapes put right, its time and its parser's name.
 
-    Raises BadInput `time_unreadable` if `@timestamp` is no time.
+    Raises BadInput `time_unreadable` if `@timestamp` is no time, `too_deep` for keys without end.
     """
     document = nested(record)
     stamp = document["@timestamp"]
@@ -202,10 +203,15 @@ def _instant(value: object, zone: str) -> tuple[int, str]:
 
 
 def nested(record: dict[str, Any]) -> Document:
-    """A copy of `record` whose dotted top-level keys have become objects."""
+    """A copy of `record` whose dotted top-level keys have become objects.
+
+    Raises BadInput `too_deep` for a key of more than MAX_DEPTH names.
+    """
     document: Document = {name: value for name, value in record.items() if "." not in name}
     for name, value in record.items():
         if "." in name:
+            if name.count(".") >= MAX_DEPTH:
+                raise BadInput("too_deep", f"a key of more than {MAX_DEPTH} names")
             put(document, name, value)
     return document
 

@@ -30,6 +30,10 @@ DEPTH = {
     "JSON in strings": orjson.dumps({"log": orjson.dumps({"log": '{"log":"x"}' * 9}).decode()}),
     "elements": b"<Event>" + b"<a>" * DEEP + b"</a>" * DEEP + b"</Event>",
     "unfinished": b"[" * DEEP,
+    "names of a dotted key": b'{"@timestamp":"2024-05-01T10:00:00Z","ecs.version":"1","m%b":1}'
+    % (b".m" * 300),
+    "names of an ECS key": b'{"@timestamp":"2024-05-01T10:00:00Z","event.kind":"x","user%b":1}'
+    % (b".m" * 300),
 }
 
 NUMBER = {
