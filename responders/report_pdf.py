@@ -86,9 +86,7 @@ class _Page:
         self.width = paper.w - paper.l_margin - paper.r_margin
 
     def _fonts(self, font: Path | None) -> bool:
-        from fontTools.ttLib import TTLibError
-
-        files = (font, font, font) if font else _installed()
+        files = (_truetype(font),) * 3 if font else _installed()
         if files is None:
             return False
         try:
@@ -96,7 +94,7 @@ class _Page:
                 ("sans", "sans", "mono"), ("", "B", ""), files, strict=True
             ):
                 self.paper.add_font(family, style, file)
-        except (OSError, RuntimeError, ValueError, KeyError, TTLibError) as error:
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
             message = f"the font {files[0]} cannot be read: {error}"
             raise ConnectorError("invalid", message) from None
         return True
@@ -334,6 +332,18 @@ def _foot(page: _Page, report: dict[str, Any]) -> None:
         f"Playbook hash {run['hash']}",
     ):
         page.put(line, 7.5, colour=SOFT)
+
+
+def _truetype(font: Path) -> Path:
+    """The file, if it begins as a TrueType or OpenType font does."""
+    try:
+        with font.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise ConnectorError("invalid", f"the font {font} cannot be read: {error}") from None
+    if magic not in (b"\0\1\0\0", b"OTTO", b"true"):
+        raise ConnectorError("invalid", f"the font {font} cannot be read: it is no TrueType font")
+    return font
 
 
 def _installed() -> tuple[Path, Path, Path] | None:
