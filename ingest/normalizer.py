@@ -32,7 +32,7 @@ from ingest.mapping.line import (
 )
 from ingest.mapping.origin import Origin
 from ingest.mapping.plain import TIME_UNREADABLE
-from ingest.mapping.recognition import HEAD, MAX_BEGINNINGS, MAX_SHAPES
+from ingest.mapping.recognition import HEAD, MAX_BEGINNINGS, MAX_LOOK, MAX_SHAPES
 from ingest.shortcuts import shortcut
 from ingest.times import iso8601, known_rfc3164
 from tocsin.contracts import ECS_VERSION
@@ -232,8 +232,9 @@ class Normalizer:
                 if (made := self._fields(format, fields, text, header, line)) is not None:
                     return made
         fallback: Candidate | None = None
+        lead = text if len(text) <= MAX_LOOK else text[:MAX_LOOK]
         for one in self._find.of_text(text, header.program):
-            if one.part not in text:
+            if one.part not in lead:
                 continue
             if one.named:
                 function = self._text_function(one)

@@ -224,7 +224,7 @@ class Runner:
             must: bool = False,
         ) -> Made | None:
             for needle, fits, longest, cell in plans.get(text.partition(" ")[0], rest):
-                if needle in text and len(text) <= longest:
+                if len(text) <= longest and needle in text:
                     found = fits(text)
                     if found is not None:
                         return cell[h is NO_HEADER](found, text, h, o, offset, id, original, must)

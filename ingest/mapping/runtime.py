@@ -202,7 +202,7 @@ def mapped(step: Step, value: Any, origin: Origin) -> Any:
 def fit(text: str, table: dict[str, Any], always: Any) -> tuple[int, Any]:
     """The number of the first shape that fits and its match; (-1, None) if none does."""
     for number, needle, match, longest in table.get(text.partition(" ")[0], always):
-        if needle in text and len(text) <= longest and (found := match(text)) is not None:
+        if len(text) <= longest and needle in text and (found := match(text)) is not None:
             return number, found
     return -1, None
 
