@@ -121,3 +121,15 @@ def test_secrets_are_references_and_the_manifest_names_them() -> None:
                 TypeAdapter(fields[key].rebuild_annotation()).validate_python("pa55word")
         plain = {key for key in fields if re.search("secret|token|password|api_?key", key)}
         assert plain - secrets <= {"secret"}, f"{name}: {plain - secrets}"
+
+
+def test_every_action_has_its_row_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "connectors.md").read_text("utf-8")
+    rows = {tuple(cell.strip(" `") for cell in line.split("|")[1:-1])[:4]
+            for line in page.splitlines() if line.startswith("| `")}  # fmt: skip
+    there = {(name, action.verb, str(action.action_class), str(action.idempotence))
+             for name, kind in KINDS.items() for action in kind.actions}  # fmt: skip
+    assert rows == there
+    for kind in KINDS.values():
+        for action in kind.actions:
+            assert action.residual in page, action.verb
