@@ -17,9 +17,11 @@ from playbooks.program import (
     CASE_INPUTS,
     EACH_FIELDS,
     ITEM_NAMES,
+    RESULT_NAMES,
     RUN_FIELDS,
     RUN_NAMES,
     STEP_FIELDS,
+    VERIFY,
     ActionStep,
     ApprovalStep,
     EachStep,
@@ -28,6 +30,7 @@ from playbooks.program import (
     Playbook,
     Step,
     StopStep,
+    Verification,
     WaitStep,
     supplied_inputs,
 )
@@ -333,7 +336,30 @@ class _Builder:
                 where = (*at, "guard", "never", index)
                 suggestion = nearest(name, self._guard_lists)
                 self._complain(where, f"no guard list '{name}'", suggestion)
-        return ActionStep(path, condition, step, inputs, action, on_error, always)
+        verification = self._verification(step, path, (*at, "verify"), names)
+        return ActionStep(path, condition, step, inputs, action, on_error, always, verification)
+
+    def _verification(
+        self, step: model.Act, path: str, at: KeyPath, names: tuple[str, ...]
+    ) -> Verification | None:
+        spec = step.verify
+        if spec is None:
+            return None
+        self._in_time(spec.within, (*at, "within"))
+        until = self._condition(spec.until, (*at, "until"), (*names, *RESULT_NAMES[-1:]))
+        inner = model.Act.model_validate(
+            {
+                "id": "verify",
+                "action": spec.action,
+                "with": spec.inputs,
+                "optional": step.optional,
+                "timeout": "30s",
+            }
+        )
+        look = self._action(inner, path + VERIFY, at, None, names=names)
+        if look.action is not None and look.action.action_class is not ActionClass.READ:
+            self._complain((*at, "action"), f"'{spec.action}' does something; verify only looks")
+        return None if until is None else Verification(look, until, spec.within, spec.every)
 
     def _input(self, value: Any, at: KeyPath, names: tuple[str, ...]) -> Any:
         if model.is_expression(value):

@@ -28,7 +28,10 @@ class Joining(Stepping):
             self._fail(step.path, f"{len(items)} items are more than limits.max_fanout, {most}")
             return
         self.put(
-            step.path, status=StepStatus.RUNNING, started=self.at, output={"count": len(items)}
+            step.path,
+            status=StepStatus.RUNNING,
+            started=self.at,
+            output={"count": len(items), "items": items},
         )
         if step.join.timeout is not None:
             self.arm(f"join/{step.path}", self.at + step.join.timeout)

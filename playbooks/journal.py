@@ -160,6 +160,7 @@ class Journal:
         answers = (*approval.answers, decision.id)
         self.put(decision.step, approval=approval.model_copy(update={"answers": answers}))
         data: dict[str, Any] = {
+            "answer": decision.id,
             "by": decision.by,
             "decision": "approved" if decision.approve else "denied",
             "applied": not objection,

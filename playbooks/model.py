@@ -215,6 +215,16 @@ class Step(Model):
     condition: Annotated[Expression | None, Field(alias="if")] = None
 
 
+class Verify(Model):
+    """A look-up after the action, repeated until it shows that the action has worked."""
+
+    action: Verb
+    inputs: Annotated[dict[str, Any], Field(alias="with")] = {}
+    until: Expression
+    within: Annotated[Duration, Field(le=MAX_DEADLINE)]
+    every: Duration = 5_000
+
+
 class Act(Step):
     """An action: a verb with inputs, and what protects the world from it."""
 
@@ -228,7 +238,7 @@ class Act(Step):
         bool,
         Field(description="Skip the step (recorded) where no connector serves the verb."),
     ] = False
-    verify: Later = None
+    verify: Verify | None = None
 
 
 class ActionStep(Act):
@@ -428,7 +438,8 @@ KEYS: dict[str, type[BaseModel]] = {
     "": PlaybookDocument, "metadata": Metadata, "trigger": Trigger, "dedup": Dedup,
     "limits": Limits, "hold": Hold, "guard": Guard, "rate": Rate, "retry": Retry, "join": Join,
     "parallel": Parallel, "branches": Act, "for_each": Each, "do": Act, "approval": Approval,
-    "approvers": Approvers, "escalate": Escalation, "<action>": ActionStep, "<let>": LetStep,
+    "approvers": Approvers, "verify": Verify, "escalate": Escalation, "<action>": ActionStep,
+    "<let>": LetStep,
     "<parallel>": ParallelStep, "<for_each>": EachStep, "<approval>": ApprovalStep,
     "<wait>": WaitStep, "<stop>": StopStep,
 }  # fmt: skip

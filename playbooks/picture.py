@@ -93,6 +93,9 @@ def _action_lines(step: model.Act) -> list[str]:
     if step.hold is not None:
         longest = f", at most {_time(step.hold.max)}" if step.hold.max else ""
         lines.append(f"undone after {_time(step.hold.ttl)}{longest}")
+    if step.verify is not None:
+        until, within = step.verify.until, _time(step.verify.within)
+        lines.append(f"verified by {step.verify.action} until {until}, within {within}")
     guards = [f"never {name}" for name in step.guard.never]
     if step.guard.rate is not None:
         guards.append(f"at most {step.guard.rate.max} in {_time(step.guard.rate.per)}")

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 #: What expressions of a run may name.
 RUN_NAMES = ("alert", "vars", "steps", "run")
+#: The look-up that verifies a step has the step's path and this.
+VERIFY = ".verify"
+#: What `until` may name besides.
+RESULT_NAMES = (*RUN_NAMES, "result")
 #: What expressions of a `for_each` may name besides.
 ITEM_NAMES = (*RUN_NAMES, "item")
 RUN_FIELDS = ("id", "started", "playbook", "version")
@@ -27,6 +31,16 @@ APPROVAL_FIELDS = (*STEP_FIELDS, "decision", "by")
 EACH_FIELDS = (*STEP_FIELDS, "count", "succeeded", "failed")
 #: Inputs that the engine itself fills in for actions on the case (reports).
 CASE_INPUTS = ("run", "alert")
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A look-up that is repeated each `every` ms until `until` is true of its `result`."""
+
+    look: ActionStep
+    until: Expression
+    within: int
+    every: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,7 @@ class ActionStep:
     action: Action | None
     on_error: str = "stop"
     always: bool = False
+    verification: Verification | None = None
 
     @property
     def retry(self) -> model.Retry:
@@ -172,6 +187,11 @@ class Playbook:
         found = self.by_path.get(path)
         if found is not None:
             return found
+        if path.endswith(VERIFY):
+            verification = self.action_at(path.removesuffix(VERIFY)).verification
+            if verification is None:
+                raise KeyError(path)
+            return replace(verification.look, path=path)
         parent, _, number = path.rpartition(".")
         if parent not in self.by_path or not number.isdigit():
             raise KeyError(path)

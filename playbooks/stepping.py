@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from playbooks.approving import APPROVED, drifted
@@ -9,9 +10,9 @@ from playbooks.approving import planned_action as as_planned
 from playbooks.bounds import MAX_OUTPUT, fitted
 from playbooks.effects import Prepared, Unable, make_effect, prepare, release_effect, retry_delay
 from playbooks.journal import RESULTS, Journal, told
-from playbooks.program import ActionStep, LetStep, ParallelStep, Playbook, Step
+from playbooks.program import VERIFY, ActionStep, LetStep, ParallelStep, Playbook, Step
 from playbooks.run_state import OPEN, RunState, StepStatus, bindings
-from tocsin.contracts import Effect, Failure, Mode, Result
+from tocsin.contracts import Effect, EffectStatus, Failure, Mode, Result
 from tocsin.errors import ExpressionError
 
 #: An answer may take this much longer than the call itself: queues, other effects on the target.
@@ -21,7 +22,7 @@ ANSWER_GRACE = 120_000
 MAX_VALUES = 1024
 
 #: Timers that belong to one step.
-_STEP_TIMERS = ("step", "step-again", "retry", "join", "wait", "approval")
+_STEP_TIMERS = ("step", "step-again", "retry", "join", "wait", "approval", "verify")
 
 #: The event that goes with giving up on a step.
 _EVENTS = {
@@ -122,12 +123,17 @@ class Stepping(Journal):
         return self._playbook.action_at(path).spec.timeout + ANSWER_GRACE
 
     def _take(self, step: ActionStep, result: Result) -> None:
+        if step.path.endswith(VERIFY):
+            self._looked(step, result)
+            return
         status, kind = RESULTS[result.status]
         if status is StepStatus.FAILED and self._schedule_retry(step, result):
             return
         failure = result.failure
         reason = failure.message if failure else _refusal(result)
-        self._end_step(
+        verified = step.verification if status is StepStatus.OK else None
+        ended = self._hold_open if verified is not None else self._end_step
+        ended(
             step.path,
             status,
             output=fitted(result.output, MAX_OUTPUT),
@@ -137,6 +143,67 @@ class Stepping(Journal):
             held_until=result.lease.expires if result.lease else None,
         )
         self.emit(kind, step.path, told(result))
+        if verified is not None:
+            self.arm(f"verify/{step.path}", self.at + verified.within)
+            self._request(replace(verified.look, path=step.path + VERIFY), self._item(step.path))
+            look = self.state.step(step.path + VERIFY)
+            if look.status is StepStatus.SKIPPED:
+                self._verified(step.path, "")  # nobody serves the look-up, and that is allowed
+            elif look.status not in OPEN:
+                self._verified(step.path, f"it was done, and cannot be verified: {look.reason}")
+
+    # verification
+
+    def _hold_open(self, path: str, status: StepStatus, **changes: Any) -> None:
+        """The action is done; the step is over when a look-up has shown it."""
+        self.unsend(self.state.step(path).effect_id)
+        self.disarm(*_timers(path))
+        self.put(path, status=StepStatus.RUNNING, **changes)
+
+    def _looked(self, step: ActionStep, result: Result) -> None:
+        """A look-up came back: it shows that the action has worked, or it is repeated."""
+        parent = step.path.removesuffix(VERIFY)
+        verification = self._playbook.action_at(parent).verification
+        if verification is None or self.state.step(parent).status is not StepStatus.RUNNING:
+            return
+        problem = result.failure.message if result.failure else "not yet as it should be"
+        if result.status is EffectStatus.OK:
+            seen = self._bindings() | self._item(parent) | {"result": result.output}
+            try:
+                if verification.until.test(seen):
+                    self._end_step(step.path, StepStatus.OK, output=result.output)
+                    self._verified(parent, "")
+                    return
+            except ExpressionError as error:
+                problem = str(error)
+        self.disarm(*_timers(step.path))
+        failure = Failure(kind="invalid", message=problem)
+        self.put(step.path, status=StepStatus.WAITING, failure=failure)
+        self.arm(f"retry/{step.path}", self.at + verification.every)
+
+    def _verified(self, path: str, problem: str) -> None:
+        """End a step whose action was done, well or with what stands against it."""
+        if problem:
+            failure = Failure(kind="internal", message=problem)
+            self._end_step(path, StepStatus.FAILED, reason=problem, failure=failure)
+            self.emit("failed", path, {"reason": problem})
+        else:
+            self._end_step(path, StepStatus.OK)
+            self.emit("verified", path, {})
+
+    def _unverified(self, path: str) -> None:
+        """The time to verify is up."""
+        look = self.state.step(path + VERIFY)
+        last = look.failure.message if look.failure else "nobody answered"
+        if look.status in OPEN:
+            self._abandon(path + VERIFY, StepStatus.TIMED_OUT, "the time to verify is up")
+        self._verified(path, f"it was done, and could not be verified in time: {last}")
+
+    def _item(self, path: str) -> dict[str, Any]:
+        """The item of a step of a for_each, as its expressions see it."""
+        parent, _, number = path.rpartition(".")
+        items = self.state.step(parent).output.get("items") if number.isdigit() else None
+        return {"item": items[int(number)]} if isinstance(items, list) else {}
 
     def _schedule_retry(self, step: ActionStep, result: Result) -> bool:
         """Whether the attempt is to be repeated; then its timer is set."""
@@ -198,6 +265,8 @@ class Stepping(Journal):
 
     def _abandon(self, path: str, status: StepStatus, reason: str, late: int = 0) -> None:
         """Stop waiting for a step; a result that comes all the same is recorded as late."""
+        if self.state.step(path + VERIFY).status in OPEN:
+            self._end_step(path + VERIFY, status, reason=reason)
         self._end_step(path, status, reason=reason)
         data: dict[str, Any] = {"reason": reason}
         self.emit(_EVENTS[status], path, data | ({"late_by": late} if late else {}))

@@ -89,6 +89,8 @@ class Turn(Asking):
             case ["wait", path]:
                 self._end_step(path, StepStatus.OK)
                 self.emit("succeeded", path, {"late_by": late})
+            case ["verify", path]:
+                self._unverified(path)
             case ["approval", path]:
                 self._unanswered(path, late)
             case _:

@@ -429,7 +429,7 @@ class RunEvent(Contract):
 
     `kind`: started, attached, let, skipped, requested, attempted, retry_scheduled, succeeded,
     failed, refused, dry_run, unknown, timed_out, cancelled, finished, lease, waiting,
-    approval_requested, answered, decided.
+    approval_requested, answered, decided, verified.
     """
 
     id: str

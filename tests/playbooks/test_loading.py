@@ -85,7 +85,7 @@ steps:
          "on_timeout: escalate}}]", "belong together"),
         ("steps: [{id: a, run: x}]", "not supported yet"),
         ("steps: [{id: a, wait: 5h}]", "deadline"),
-        ("steps: [{id: a, action: geoip.lookup, verify: {}}]", "not supported yet"),
+        ("steps: [{id: a, action: geoip.lookup, verify: {}}]", "'until' is missing"),
         ("steps: [{id: a, let: {x: '1 +'}}]", "line 1, column 4"),
         ("steps: [{id: a, let: {x: alert.a}, if: 1 + 1}]", "true or false"),
         ("steps: [{id: a, let: {x: steps.b.y}}, {id: b, let: {y: 1}}]", "has not run yet"),
