@@ -30,6 +30,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from tocsin.approver_config import Approver as Approver
+from tocsin.approver_config import LinkSettings as LinkSettings
 from tocsin.config_types import Duration as Duration
 from tocsin.config_types import KafkaSecurity as KafkaSecurity
 from tocsin.config_types import Section as Section
@@ -155,6 +157,8 @@ class ResponseSettings(Section):
     connectors: dict[str, ConnectorSettings] = Field(default={})
     bindings: dict[str, str] = Field(default={})
     guards: GuardSettings = GuardSettings()
+    approvers: dict[str, Approver] = Field(default={})
+    links: LinkSettings = LinkSettings()
     reports: Path = Path("reports")
 
 

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import orjson
 
+from tocsin.approvers import Approvers
 from tocsin.cli.operations import Operations
 from tocsin.cli.topics import all_topics, build_log
 from tocsin.clock import SystemClock
+from tocsin.console.desk import PATIENCE as ANSWERED
 from tocsin.errors import ConfigError, LogError, LogInUse
 from tocsin.index import build_store
 
@@ -76,7 +78,14 @@ async def _here(settings: Settings, path: str, asked: Asked) -> dict[str, Any]:
     try:
         await log.create(all_topics(settings))
         await store.start()
-        return await Operations(log, store, clock).table()[path].perform(asked)
+        operations = Operations(
+            log,
+            store,
+            clock,
+            approvers=Approvers(settings.response.approvers),
+            patience=0 if settings.log.backend == "sqlite" else ANSWERED,
+        )
+        return await operations.table()[path].perform(asked)
     finally:
         await store.close()
         await log.close()

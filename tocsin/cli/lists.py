@@ -1,4 +1,4 @@
-"""`tocsin alerts | runs | leases | audit`: what the store holds."""
+"""`tocsin alerts | leases | audit`: what the store holds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import getpass
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from pydantic import ValidationError
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     Row = Callable[[dict[str, Any]], Sequence[object]]
 
+T = TypeVar("T")
+
 
 def stored(config: Path | None, kind: str, limit: int) -> list[dict[str, Any]]:
     """The newest documents of a kind from the configured store."""
@@ -40,7 +42,7 @@ def stored(config: Path | None, kind: str, limit: int) -> list[dict[str, Any]]:
     async def read(store: Store) -> list[dict[str, Any]]:
         return await store.list(kind, limit=limit)
 
-    return _read(load(config), read)
+    return read_store(load(config), read)
 
 
 def one_stored(config: Path | None, kind: str, id: str) -> list[dict[str, Any]]:
@@ -50,20 +52,21 @@ def one_stored(config: Path | None, kind: str, id: str) -> list[dict[str, Any]]:
         found = await store.get(kind, id)
         return [] if found is None else [found]
 
-    return _read(load(config), read)
+    return read_store(load(config), read)
 
 
-def _read(
-    settings: Settings, read: Callable[[Store], Awaitable[list[dict[str, Any]]]]
-) -> list[dict[str, Any]]:
-    """Raises StoreUnavailable where there is no embedded store yet: looking must not make one."""
+def read_store(settings: Settings, read: Callable[[Store], Awaitable[T]]) -> T:
+    """What `read` finds in the configured store.
+
+    Raises StoreUnavailable where there is no embedded store yet: looking must not make one.
+    """
     if settings.store.backend == "sqlite" and not (settings.data_dir / FILE_NAME).exists():
         raise StoreUnavailable(
             f"there is no store in {settings.data_dir}: the first `tocsin run` makes it. Is this "
             "the right directory, and --config given?"
         )
 
-    async def work() -> list[dict[str, Any]]:
+    async def work() -> T:
         store = build_store(settings.store, settings.data_dir, SystemClock())
         await store.start()
         try:
@@ -84,7 +87,7 @@ def show(
         table(title, columns, (row(document) for document in rows))
 
 
-def _whoami() -> str:
+def whoami() -> str:
     """The name of this user, or nothing where the system knows none."""
     try:
         return getpass.getuser()
@@ -120,27 +123,6 @@ def list_alerts(config: Path | None, limit: int, as_json: bool) -> None:
 
 
 @click.group()
-def runs() -> None:
-    """Runs of playbooks."""
-
-
-@runs.command("list")
-@config_option
-@limit_option
-@json_option
-def list_runs(config: Path | None, limit: int, as_json: bool) -> None:
-    """What happened in runs, newest first."""
-
-    def row(e: dict[str, Any]) -> Sequence[object]:
-        data = e.get("data", {})
-        what = data.get("outcome") or data.get("target") or data.get("playbook") or ""
-        return (iso(e["at"]), e["run_id"][:12], e["kind"], e.get("step", ""), what)
-
-    columns = ("at", "run", "what", "step", "detail")
-    show(stored(config, "runs", limit), as_json, "Runs", columns, row)
-
-
-@click.group()
 def leases() -> None:
     """Containments that are in force, and that were."""
 
@@ -169,7 +151,7 @@ def list_leases(config: Path | None, limit: int, as_json: bool) -> None:
 @config_option
 @click.argument("verb")
 @click.argument("target")
-@click.option("--by", default=_whoami, metavar="NAME", help="Who asks; for the audit.")
+@click.option("--by", default=whoami, metavar="NAME", help="Who asks; for the audit.")
 @click.option("--unlisted", is_flag=True, help="Ask even if the store lists no such lease.")
 def release(config: Path | None, verb: str, target: str, by: str, unlisted: bool) -> None:
     """End a containment now, for every run that holds it.

@@ -1,4 +1,4 @@
-"""What people do to a pipeline: end a containment, give dead letters another try.
+"""What people do to a pipeline: answer, end a containment, give dead letters another try.
 
 The same code does it wherever the log is at hand: in the process that runs the pipeline, asked
 through its console, or in the command itself when nobody holds the log.
@@ -16,8 +16,11 @@ from playbooks.act_undo import release_record
 from playbooks.leases import lease_id
 from playbooks.targets import canonical_target
 from responders.catalog import known_actions
+from tocsin.approvers import Approvers
+from tocsin.cli.answering import Answering
 from tocsin.cli.topics import values
 from tocsin.console.control import Asked, Operation
+from tocsin.console.desk import PATIENCE
 from tocsin.contracts import DeadLetter, LeaseState, Topics
 from tocsin.deadletters import group_id, joined, lineage, template
 from tocsin.errors import ConfigError, StoreError
@@ -85,7 +88,19 @@ class Replay(Letters):
 class Operations:
     """Doing it, on an open log and store."""
 
-    def __init__(self, log: Log, store: Store, clock: Clock) -> None:
+    def __init__(
+        self,
+        log: Log,
+        store: Store,
+        clock: Clock,
+        *,
+        approvers: Approvers | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        """`patience` is how long an answer waits for its run, s: 0 where nobody runs."""
+        self._answering = Answering(
+            log, store, clock, approvers or Approvers({}), patience=patience
+        )
         self._log = log
         self._store = store
         self._clock = clock
@@ -97,6 +112,7 @@ class Operations:
             REPLAY: Operation(Replay, self.replay),
             GROUPS: Operation(Letters, self.groups),
             FIND: Operation(Letters, self.find),
+            **self._answering.table(),
         }
 
     async def release(self, asked: Release) -> dict[str, Any]:

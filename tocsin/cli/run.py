@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tocsin.approvers import Approvers
 from tocsin.cli.control import announced, new_token
 from tocsin.cli.operations import Operations
 from tocsin.cli.options import config_option
@@ -85,7 +86,13 @@ async def _page(pipeline: Pipeline) -> None:
         await serve(settings.console, pipeline.status_app())
         return
     token = new_token()
-    control = Control(token, Operations(pipeline.log, pipeline.store, pipeline.clock).table())
+    operations = Operations(
+        pipeline.log,
+        pipeline.store,
+        pipeline.clock,
+        approvers=Approvers(settings.response.approvers),
+    )
+    control = Control(token, operations.table())
     app = pipeline.status_app(control)
     await serve(settings.console, app, lambda url: announced(settings.data_dir, url, token))
 

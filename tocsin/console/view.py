@@ -42,6 +42,12 @@ _STEPS = {
     "cancelled": "cancelled",
 }
 
+#: What a line about an event says of its data, in this order.
+_SAID = (
+    "playbook", "mode", "verb", "target", "by", "decision", "outcome", "message", "group",
+    "reason", "comment", "alert",
+)  # fmt: skip
+
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -191,6 +197,26 @@ def _step(state: str, data: Mapping[str, Any], before: Row | None) -> Row:
     target = _text(data.get("target")) or (before["target"] if before else "")
     failure = _text(_get(data, "failure", "message")) or _text(data.get("reason"))
     return {"state": state, "target": target, "why": failure}
+
+
+def told(event: Mapping[str, Any]) -> str:
+    """What an event says beyond its kind and step, in one line."""
+    data = event.get("data")
+    data = data if isinstance(data, dict) else {}
+    parts = [_text(data.get(key)) for key in _SAID if data.get(key)]
+    if failure := _text(_get(data, "failure", "message")):
+        parts.append(failure)
+    if event.get("kind") == "answered" and not data.get("applied"):
+        parts.append("not counted")
+    refused = [
+        v for v in _list(data.get("verdicts")) if isinstance(v, dict) and not v.get("allowed")
+    ]
+    parts += [f"{_text(v.get('guard'))}: {_text(v.get('reason'))}" for v in refused]
+    if isinstance(due := data.get("due"), int):
+        parts.append(f"until {iso(due)}")
+    if isinstance(late := data.get("late_by"), int) and late > 1_000:
+        parts.append(f"{span(late)} late")
+    return " \N{MIDDLE DOT} ".join(parts)
 
 
 def _duration(milliseconds: int) -> str:
