@@ -101,7 +101,8 @@ class Taxii(Enricher):
 
     async def _refresh(self, call: Call) -> None:
         """Read what is new; a page that fails leaves what was read before."""
-        params = {"match[type]": "indicator"}
+        # medallion 3.0 fails on a following page without a limit.
+        params = {"match[type]": "indicator", "limit": "1000"}
         if self._added_after:
             params["added_after"] = self._added_after
         for _ in range(MAX_PAGES):
