@@ -450,15 +450,6 @@ def known_keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of a playbook file, for editors."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Tocsin playbook",
-        **PlaybookDocument.model_json_schema(by_alias=True),
-    }
-
-
 def is_expression(value: object) -> bool:
     """Whether an input's value is a `!cel` expression."""
     return isinstance(value, dict) and value.keys() == {CEL}

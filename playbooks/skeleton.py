@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from playbooks.model import schema
+from playbooks.editor import schema
 from tocsin.errors import ConfigError
 
 #: The schema's file beside the playbooks, which the first line of each names.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
 
 import pytest
 
+from playbooks.editor import schema
 from playbooks.loading import from_canonical, load_playbook, load_playbooks
-from playbooks.model import PlaybookDocument, schema
+from playbooks.model import PlaybookDocument
 from tests.playbooks.doubles import ACTIONS, HEAD, playbook
 from tocsin.errors import ContentErrors
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def complaints(rest: str, head: str = HEAD) -> list[str]:
@@ -186,3 +185,22 @@ def test_schema_knows_the_language() -> None:
     assert set(made["properties"]) >= {"apiVersion", "trigger", "limits", "vars", "steps"}
     assert made["$defs"]["ActionStep"]["properties"]["if"]
     assert made["$defs"]["Hold"]["properties"]["ttl"]["pattern"]
+
+
+def test_editors_are_told_of_every_key_and_of_nothing_that_is_refused() -> None:
+    made = schema()
+    kinds = made["properties"]["steps"]["items"]["anyOf"]
+    assert {each["$ref"].rpartition("/")[2] for each in kinds} == {
+        "ActionStep", "LetStep", "ParallelStep", "EachStep", "ApprovalStep", "WaitStep", "StopStep",
+    }  # fmt: skip
+    assert "concurrency" not in made["$defs"]["Trigger"]["properties"]
+    for name, definition in {"": made, **made["$defs"]}.items():
+        assert definition["additionalProperties"] is False, name
+        for key, each in definition["properties"].items():
+            assert each.get("description"), (name, key)
+
+
+def test_the_published_schema_is_the_current_one() -> None:
+    published = Path(__file__).parents[2] / "deploy" / "playbook.schema.json"
+    now = "tocsin playbook schema -o deploy/playbook.schema.json writes it anew"
+    assert json.loads(published.read_text("utf-8")) == schema(), now

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from playbooks import testing
+from playbooks.editor import schema
 from playbooks.loading import LIBRARY, TESTS, load_playbook
-from playbooks.model import schema
 from playbooks.picture import to_mermaid, to_svg
 from playbooks.skeleton import SCHEMA_FILE, header, skeleton
 from responders.catalog import known_actions
