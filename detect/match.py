@@ -133,7 +133,8 @@ def text_of_record(record: Record) -> EventText:
     """
     for name, value in record.headers:
         if name == ROUTE and value:
-            return EventText(record.value, value)
+            # As EventText(record.value, value), which takes a third of the time of the rest.
+            return tuple.__new__(EventText, (record.value, value, None))
     event = _document(record)
     return EventText(orjson.dumps(event), event=event)
 

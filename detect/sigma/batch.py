@@ -150,7 +150,9 @@ class BatchMatcher:
         tried: list[int],
     ) -> None:
         plan = known.plan
-        wholes = [Whole(texts[at].text, texts[at].event) for at in members] if plan.columns else []
+        wholes: list[Whole] = []
+        if plan.columns:
+            wholes = [_whole(texts[at], known) for at in members]
         hits = plan.hits([texts[at].text for at in members], wholes)
         if not plan.unwitnessed and not known.constant:
             # The usual case: most events hold nothing that is looked for.
@@ -161,7 +163,7 @@ class BatchMatcher:
             at = members[inner]
             numbers = plan.wanted(hits.get(inner) or _NOTHING)
             if numbers or known.constant:
-                whole = wholes[inner] if wholes else Whole(texts[at].text, texts[at].event)
+                whole = wholes[inner] if wholes else _whole(texts[at], known)
                 tried += numbers
                 if matches := self._evaluate(known, numbers, whole):
                     found[at] = Matched(whole, matches)
@@ -217,6 +219,10 @@ _NO_COST = RuleCost()
 def _decoded(text: EventText) -> Mapping[str, Any]:
     event: Mapping[str, Any] = orjson.loads(text.text) if text.event is None else text.event
     return event
+
+
+def _whole(text: EventText, known: Bucket) -> Whole:
+    return Whole(text.text, text.event, known.shape)
 
 
 def _reader(slot: int, known: Bucket, whole: Whole, readers: dict[int, Reader]) -> Reader:

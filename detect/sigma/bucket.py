@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from detect.sigma.decide import decision
 from detect.sigma.many import explainer
-from detect.sigma.plan import Plan, Wanted, planned
+from detect.sigma.plan import Plan, Wanted, planned, shape
 from detect.sigma.tally import Tally
 from detect.sigma.witness import Always, shrink
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from detect.sigma.decide import Decision
     from detect.sigma.event import FieldMap, Reader
     from detect.sigma.ruleset import CompiledRule
+    from detect.sigma.shape import Shape
     from detect.sigma.witness import Known
 
 #: Events seen at which the choice of clauses is made again.
@@ -56,7 +57,8 @@ class Candidate:
 class Bucket:
     """Candidates of the events that have something in common.
 
-    `maps` are the field maps through which they are read; `slots` and `decisions` those of each
+    `maps` are the field maps through which they are read, `shape` cuts out what the rules name;
+    `slots` and `decisions` those of each
     candidate once more, where the innermost loop finds them.
     """
 
@@ -64,6 +66,7 @@ class Bucket:
     constant: tuple[Candidate, ...]
     maps: tuple[FieldMap, ...]
     plan: Plan
+    shape: Shape
     slots: tuple[int, ...] = ()
     decisions: tuple[Decision, ...] = ()
     seen: int = 0
@@ -107,12 +110,13 @@ def bucket(pairs: Iterable[tuple[FieldMap, CompiledRule]], known: Known) -> Buck
             candidates.append(Candidate(rule, slot, decision(node), wanted, explain))
         elif node.holds:
             constant.append(Candidate(rule, slot, _always, None, rule.condition.evaluate))
-    plan = planned(_wanted(candidates), ())
+    rules = _wanted(candidates)
     return Bucket(
         tuple(candidates),
         tuple(constant),
         tuple(fields for _, fields in maps.values()),
-        plan,
+        planned(rules, ()),
+        shape(rules),
         tuple(each.slot for each in candidates),
         tuple(each.holds for each in candidates),
     )

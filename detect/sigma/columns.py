@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from detect.sigma.event import FieldMap, Mapped
     from detect.sigma.partial import Whole
+    from detect.sigma.shape import Shape
 
 #: Stands between a field and a literal; UTF-8 never has this byte.
 SEPARATOR = b"\xff"
@@ -34,23 +33,18 @@ def label(name: str, fields: FieldMap) -> bytes:
 class Columns:
     """Cuts the JSON texts of some fields out of events."""
 
-    def __init__(self, fields: Sequence[Mapped]) -> None:
+    def __init__(self, fields: Sequence[Mapped], shape: Shape) -> None:
+        """`shape` cuts at those places of the fields that it can take."""
         self._fields = tuple(fields)
-        self._flat = frozenset(
-            path.name for each in fields for path in each.paths if len(path.keys) > 1
-        )
-        first: dict[tuple[str, ...], list[tuple[str, int]]] = {}
-        for at, each in enumerate(fields):
-            keys = each.paths[0].keys
-            first.setdefault(keys[:-1], []).append((keys[-1], at))
-        self._first = tuple(first.items())
-        #: Fields of which all places count, and the further places of each field.
+        first = [each.paths[0].name for each in fields]
+        self._cut = [at for at, name in enumerate(first) if name in shape.getters]
+        self._read = shape.row([first[at] for at in self._cut]) if self._cut else None
+        self._rest = [at for at in range(len(fields)) if at not in self._cut]
+        #: Fields of which all places count, and those that have further places.
         self._all = frozenset(
             at for at, each in enumerate(fields) if each.union or each.member is not None
         )
-        self._more = tuple(
-            tuple((path.keys[:-1], path.keys[-1]) for path in each.paths[1:]) for each in fields
-        )
+        self._more = [len(each.paths) > 1 for each in fields]
 
     def cut(self, wholes: Sequence[Whole]) -> list[list[bytes]]:
         """For each field its text in each event, b"" where it is absent."""
@@ -59,28 +53,22 @@ class Columns:
 
     def _row(self, whole: Whole) -> list[bytes]:
         try:
-            if self._flat.isdisjoint(whole.root()):
-                return self._cut(whole)
-        except (msgspec.DecodeError, RecursionError):
-            pass
-        return [b",".join(map(whole.text_at, each.paths)) for each in self._fields]
-
-    def _cut(self, whole: Whole) -> list[bytes]:
+            raws = None if whole.cut is None or self._read is None else self._read(whole.cut)
+        except AttributeError:  # something else than an object is on the way
+            raws = None
+        if raws is None:
+            return [b",".join(map(whole.texts, each.paths)) for each in self._fields]
         row = [b""] * len(self._fields)
-        for parent, leaves in self._first:
-            if members := whole.members(parent):
-                get = members.get
-                for leaf, at in leaves:
-                    if (raw := get(leaf)) is not None:
-                        row[at] = bytes(raw)
-        for at, text in enumerate(row):
-            # A null or an empty list leaves it to the next place.
-            if (not text or text[0] in _MAYBE_NOTHING or at in self._all) and self._more[at]:
-                texts = [text]
-                for parent, leaf in self._more[at]:
-                    if (members := whole.members(parent)) and leaf in members:
-                        texts.append(bytes(members[leaf]))
-                row[at] = b",".join(texts)
+        for at, raw in zip(self._cut, raws, strict=True):
+            if raw is not None:
+                text = row[at] = bytes(raw)
+                # A null or an empty list leaves it to the next place.
+                if text[0] not in _MAYBE_NOTHING and at not in self._all:
+                    continue
+            if self._more[at]:
+                row[at] = b",".join(map(whole.texts, self._fields[at].paths))
+        for at in self._rest:
+            row[at] = b",".join(map(whole.texts, self._fields[at].paths))
         return row
 
 

@@ -15,6 +15,7 @@ from detect.sigma.columns import SEPARATOR, Columns, label, presence
 from detect.sigma.literals import ODD_LETTERS
 from detect.sigma.partial import Whole
 from detect.sigma.scanner import scanner
+from detect.sigma.shape import shape_of
 from detect.sigma.witness import chosen, guess, literals_of, witness
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from detect.sigma.event import FieldMap, Mapped
     from detect.sigma.literals import Clause
     from detect.sigma.scanner import Scanner
+    from detect.sigma.shape import Shape
     from detect.sigma.witness import Witness
 
 #: Most clauses that are scanned for a rule.
@@ -210,7 +212,18 @@ def _parts(
         present = next((number for number, text in found if not text), -1)
         column = names.index(name) if name else -1
         parts.append(Part(column, scan, tuple(number for number, _ in texts), present))
-    return tuple(parts), Columns([places[name] for name in names]) if names else None
+    if not names:
+        return tuple(parts), None
+    return tuple(parts), Columns([places[name] for name in names], _shape(places))
+
+
+def _shape(places: dict[bytes, Mapped]) -> Shape:
+    return shape_of(path for each in places.values() for path in each.paths)
+
+
+def shape(rules: Iterable[Wanted]) -> Shape:
+    """What cuts all fields out of events that the rules name."""
+    return _shape(_places(rules))
 
 
 class _Counts:
@@ -233,7 +246,9 @@ class _Counts:
         )
         parts, columns = _parts(literals, places)
         plan = Plan(parts, columns, [], [], ())
-        for at, numbers in plan.hits(sample, list(map(Whole, sample))).items():
+        cutting = _shape(places)
+        wholes = [Whole(text, None, cutting) for text in sample] if columns else []
+        for at, numbers in plan.hits(sample, wholes).items():
             for number in numbers:
                 literal = literals[number]
                 self._bits[literal] = self._bits.get(literal, 0) | 1 << at

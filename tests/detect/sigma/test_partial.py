@@ -10,6 +10,7 @@ import pytest
 from detect.sigma.columns import Columns, presence
 from detect.sigma.event import FieldMap, Mapped, Member, Path, Reader
 from detect.sigma.partial import PartialReader, Whole
+from detect.sigma.shape import shape_of
 
 EVENTS: tuple[dict[str, Any], ...] = (
     {},
@@ -30,12 +31,32 @@ MAP = FieldMap(
     roots=("b.d", "b"),
 )
 NAMES = ("first", "all", "renamed", "member", "e", "n", "d.e", "a", "b.d", "missing")
+SHAPE = shape_of(path for name in NAMES for path in MAP.places(name).paths)
+
+
+def test_a_shape_refuses_what_is_not_just_objects_on_the_way() -> None:
+    shape = shape_of(
+        [Path.of("b.c"), Path.of("b.d.e"), Path.of("b.d"), Path("x.y", ("x.y",)), Path.of("x.y")]
+    )
+    assert set(shape.getters) == {"b.c", "b.d.e"}
+    for text, told in (
+        (b'{"b":{"c":1,"d":{}},"other":[{"b.c":1}]}', (b"1", b"")),
+        (b'{"b":[{"c":1}]}', (None, None)),
+        (b'{"b":null}', (b"", b"")),
+        (b'{"b":{"c":"x","d":"y"}}', (b'"x"', b"")),
+        (b'{"b":{"d":[{"e":1}]}}', (b"", None)),
+    ):
+        cut = shape.cut(text)
+        assert cut is not None, text
+        assert (shape.text(cut, "b.c"), shape.text(cut, "b.d.e")) == told, text
+    for text in (b'{"b":{"d":1}}', b'{"b.c":1}', b"[]", b"{"):
+        assert shape.cut(text) is None, text
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=str)
 def test_every_field_is_read_as_of_the_decoded_event(event: dict[str, Any]) -> None:
     for decoded in (False, True):
-        whole = Whole(orjson.dumps(event), event if decoded else None)
+        whole = Whole(orjson.dumps(event), event if decoded else None, SHAPE)
         partial, plain = PartialReader(whole, MAP), Reader(event, MAP)
         for name in NAMES:
             assert partial.field(name) == plain.field(name), name
@@ -45,8 +66,8 @@ def test_every_field_is_read_as_of_the_decoded_event(event: dict[str, Any]) -> N
 
 def test_a_column_holds_the_text_of_every_value_that_counts() -> None:
     places = [MAP.places(name) for name in NAMES]
-    wholes = [Whole(orjson.dumps(event)) for event in EVENTS]
-    columns = Columns(places).cut(wholes)
+    wholes = [Whole(orjson.dumps(event), None, SHAPE) for event in EVENTS]
+    columns = Columns(places, SHAPE).cut(wholes)
     for name, column in zip(NAMES, columns, strict=True):
         for event, text in zip(EVENTS, column, strict=True):
             field = Reader(event, MAP).field(name)
@@ -57,9 +78,9 @@ def test_a_column_holds_the_text_of_every_value_that_counts() -> None:
 
 
 def test_no_events_give_no_texts() -> None:
-    assert Columns([MAP.places("a")]).cut([]) == [[]]
+    assert Columns([MAP.places("a")], SHAPE).cut([]) == [[]]
 
 
 def test_what_is_no_object_is_said_by_its_decoder() -> None:
     with pytest.raises(orjson.JSONDecodeError):
-        PartialReader(Whole(b"{broken"), MAP).field("a")
+        PartialReader(Whole(b"{broken", None, SHAPE), MAP).field("a")
