@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 import orjson
@@ -38,7 +38,12 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         drawn.add_column(column, overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(printable(cell)) for cell in row))
-    console = Console()
+    wide_console().print(drawn)
+
+
+def wide_console(stream: IO[str] | None = None) -> Console:
+    """A console that folds where the terminal ends, and in a pipe not at 80 columns already."""
+    console = Console(file=stream)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = PIPED_WIDTH  # else rows would fold at 80 columns for `grep` and `less`
-    console.print(drawn)
+        console.width = PIPED_WIDTH
+    return console

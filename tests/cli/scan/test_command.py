@@ -121,6 +121,19 @@ def test_levels_decide_what_is_shown_and_the_exit_code(tmp_path: Path, rules: Pa
     assert run(*common, "--fail-on", "high").exit_code == 1
 
 
+def test_a_severity_of_the_configuration_is_the_level(tmp_path: Path, rules: Path) -> None:
+    config = tmp_path / "tocsin.yaml"
+    chosen = {"builtin": False, "paths": [str(rules)], "severity": {RULE_ID: 20}}
+    config.write_text(yaml.safe_dump({"rules": chosen}), "utf-8")
+    log = tmp_path / "auth.log"
+    log.write_bytes(line("/bin/sh"))
+    arguments = (log, "-c", config, "--format", "ndjson", "--jobs", 1, "--fail-on")
+    found = run(*arguments, "low")
+    assert found.exit_code == 0
+    assert orjson.loads(found.stdout)["rule"]["level"] == "informational"
+    assert run(*arguments, "informational").exit_code == 1
+
+
 def test_what_cannot_be_read_is_said_and_stops_nothing(tmp_path: Path, rules: Path) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()

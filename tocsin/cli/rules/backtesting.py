@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Entities named for each rule.
 TOP = 3
+#: Fewer events say nothing about what one costs.
+MEASURED_FROM = 10_000
 
 
 @click.command()
@@ -99,6 +101,13 @@ def _microseconds(result: RuleResult, events: int) -> float:
     return result.cost.seconds * 1e6 / events if events else 0.0
 
 
+def _cost(test: Backtest) -> str:
+    """What an event costs; of a few events it is what the first ones cost, which prepare much."""
+    if test.events < MEASURED_FROM:
+        return ""
+    return f"; {test.nanoseconds / 1000:.1f} µs an event"
+
+
 def _show(rows: list[dict[str, Any]]) -> None:
     columns = ("level", "rule", "hits", "alerts", "a day", "who and where", "excepted", "µs")
     table(
@@ -126,8 +135,8 @@ def _summary(test: Backtest, rows: list[dict[str, Any]]) -> None:
     alerts = sum(row["alerts"] for row in rows)
     click.echo(
         f"{test.events} events{span}; {sum(row['hits'] for row in rows)} hits, {alerts} alerts "
-        f"({alerts / max(len(days), 1):.1f} for each day that has events); "
-        f"{test.nanoseconds / 1000:.1f} µs an event",
+        f"({alerts / max(len(days), 1):.1f} for each day that has events)"
+        f"{_cost(test)}",
         err=True,
     )
     if test.forgotten:

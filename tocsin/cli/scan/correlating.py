@@ -13,7 +13,7 @@ from itertools import islice
 from typing import IO, TYPE_CHECKING
 
 from detect.correlate import CorrelateStage
-from tocsin.cli.scan.matching import Hit
+from tocsin.cli.scan.matching import Hit, level_of
 from tocsin.clock import iso
 from tocsin.contracts import Finding, Topics
 from tocsin.log.base import Record
@@ -106,7 +106,7 @@ def _hit(finding: Finding) -> Hit:
         number,
         rule.id,
         rule.name,
-        rule.level,
+        level_of(finding.severity),
         tuple(rule.tags),
         iso(last.at),
         _first(finding, "host.name"),

@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
 import orjson
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tocsin.cli.output import wide_console
 from tocsin.cli.scan.report import render
 from tocsin.cli.scan.summary import LEVELS as LEVELS
 from tocsin.cli.scan.summary import Summary
@@ -78,7 +78,7 @@ class TableWriter:
             why = first.reasons[0] if first.reasons else ""
             cells = (rule.level, str(rule.count), rule.title, first.at, where, why)
             drawn.add_row(*(Text(printable(cell)) for cell in cells))
-        Console(file=self._stream).print(drawn)
+        wide_console(self._stream).print(drawn)
 
 
 class LinesWriter:

@@ -17,7 +17,7 @@ import orjson
 
 from detect.match import MatchStage
 from ingest.normalize import Delivery, Normalizer
-from tocsin.contracts import Topics
+from tocsin.contracts import SEVERITY, Topics
 from tocsin.errors import BadInput
 from tocsin.log.base import Record
 from tocsin.route import ROUTE, route_of
@@ -134,6 +134,12 @@ class Scan:
         return bool(self._ruleset.referring(match.rule.rule.id))
 
 
+def level_of(severity: int) -> str:
+    """The level of a severity, so that one that the configuration changes shows."""
+    reached = (level for level, least in SEVERITY.items() if severity >= least)
+    return max(reached, key=SEVERITY.__getitem__, default="informational")
+
+
 def _hit(file: str, number: int, event: Any, match: Match) -> Hit:
     rule = match.rule.rule
     return Hit(
@@ -141,7 +147,7 @@ def _hit(file: str, number: int, event: Any, match: Match) -> Hit:
         number,
         rule.id,
         rule.name,
-        rule.level,
+        level_of(match.rule.policy.severity or SEVERITY[rule.level]),
         tuple(rule.tags),
         str(event.get("@timestamp", "")),
         _text(event, "host", "name"),
