@@ -217,11 +217,15 @@ class FileSource:
         told = Gathered()
         for offset, line in waiting:
             gathering.take(told, offset, line, now)
+        try:
+            # Nothing of it was complete then; if it is now, the settings have changed.
+            await self._deliver(tail, gathering, told, now)
+        except LogUnavailable:
+            tail.close()
+            raise
         self.account.received += len(waiting)
         self._tails[position.identity] = tail
         self._gatherings[position.identity] = gathering
-        # Nothing of it was complete then; if it is now, the settings have changed.
-        await self._deliver(tail, gathering, told, now)
         return True
 
     async def _round(self) -> bool:

@@ -186,6 +186,24 @@ async def test_a_log_that_is_away_changes_nothing(tmp_path: Path) -> None:
     await source.close()
 
 
+async def test_what_waited_is_single_lines_once_it_is_told_so(tmp_path: Path) -> None:
+    log, path = MemoryLog(), audit_log(tmp_path)
+    path.write_bytes(text(*event(1)[:2]))
+    first = file_source(log, path)
+    await first.poll()
+    await first.close()
+    log.before = unavailable_once("raw")
+    second = file_source(log, path, join_audit=False)
+    with pytest.raises(LogUnavailable):
+        await second.poll()
+    await second.poll()
+    assert log.lines() == event(1)[:2]
+    assert (second.account.received, second.account.waiting) == (2, 0)
+    await second.close()
+    (position,) = (await load_positions(log, str(path))).values()
+    assert position.waiting == ()
+
+
 async def test_what_time_has_decided_is_not_decided_again(tmp_path: Path) -> None:
     log, path = MemoryLog(), audit_log(tmp_path)
     one = event(1)
