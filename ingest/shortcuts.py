@@ -173,10 +173,12 @@ def shortcut(
             return None
         header, payload = NO_HEADER, text
         if at or text[0] == "<":
-            head = syslog.header(text, origin.received, origin.zone)
-            if head is None or not head[1].startswith("CEF:"):
+            head = syslog.before_mark(text, origin.received, origin.zone)
+            if head is None:
                 return None
             header, payload = head
+            if payload[:4] != "CEF:":
+                return None
         return templates.made(payload, header, origin, offset, id, text)
 
     def mapped(data: bytes, origin: Origin, offset: int, id: str) -> Made | None:

@@ -45,7 +45,7 @@ MAX_PAYLOAD = 8_192
 
 _KEY = re.compile(r"[\w.\-\[\]]{1,128}", re.ASCII)
 _VALUE = r"([^=\\]*)"
-_HEADER_VALUE = r"([^|\\=]*)"
+_HEADER_VALUE = r"([^\s|\\=](?:[^|\\=]*[^\s|\\=])?)"
 _FIXED = ("cefVersion", "deviceVendor", "deviceProduct")
 _VARYING = cef.HEADER[len(_FIXED) :]
 
@@ -107,14 +107,8 @@ class Templates:
 
 
 def _is_tidy(payload: str) -> bool:
-    """Whether no value and no field of the header has a blank at either end."""
-    return (
-        "  " not in payload
-        and "= " not in payload
-        and "| " not in payload
-        and " |" not in payload
-        and payload[-1] not in "= "
-    )
+    """Whether no value is empty or has a blank at either end."""
+    return "  " not in payload and "= " not in payload and payload[-1] not in "= "
 
 
 def groups_of(payload: str, fields: dict[str, Any]) -> Groups | None:
@@ -141,7 +135,7 @@ def groups_of(payload: str, fields: dict[str, Any]) -> Groups | None:
     varying = r"\|".join(_HEADER_VALUE for _ in _VARYING)
     pattern = re.compile(rf"CEF:{head}\|{varying}\|" + " ".join(written), re.DOTALL)
     grouped = tuple(name for name in names if name not in fixed)
-    made = Groups(described(pattern, MAX_PAYLOAD), grouped, 0, fixed, labelled)
+    made = Groups(described(pattern, MAX_PAYLOAD), grouped, 0, True, fixed, labelled)
     match = pattern.fullmatch(payload)
     if match is None or labelled.keys() != labels.keys():
         return None

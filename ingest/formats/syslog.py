@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ingest.mapping.line import PRIORITY_MAX, Header, common_header
-from ingest.times import iso8601, rfc3164
+from ingest.times import TOLERANCE, iso8601, known_rfc3164, rfc3164
 
 if TYPE_CHECKING:
     from ingest.times import Instant
@@ -55,6 +55,9 @@ _SD_PARAM = re.compile(r' ([^ =\]"]{1,255})="([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.D
 _SD_ESCAPE = re.compile(r'\\(["\\\]])')
 
 
+_new = tuple.__new__
+
+
 def may_begin(text: str) -> bool:
     """False for a text that cannot begin with a syslog header."""
     return text[0] == "<" or "A" <= text[0] <= "Z" or text[4:5] == "-"
@@ -77,14 +80,21 @@ def header(text: str, received: int, zone: str) -> tuple[Header, str] | None:
         except ValueError:
             return _rest(text, received, zone)
         return common_header(at, host, program, pid), text[match.end() :]
+    return before_mark(text, received, zone) or _rest(text, received, zone)
+
+
+def before_mark(text: str, received: int, zone: str) -> tuple[Header, str] | None:
+    """The header of a line in CEF or LEEF as most have it, and what follows it."""
     match = _MARKED.match(text)
-    if match is not None:
-        pri, stamp, host = match.groups()
-        priority = None if pri is None else int(pri)
-        instant = _instant(stamp, received, zone)
-        if instant is not None and (priority is None or priority <= PRIORITY_MAX):
-            return Header(instant, host, priority=priority), text[match.end() :]
-    return _rest(text, received, zone)
+    if match is None:
+        return None
+    pri, stamp, host = match.groups()
+    priority = None if pri is None else int(pri)
+    at = known_rfc3164(stamp, received + TOLERANCE, zone) or _instant(stamp, received, zone)
+    if at is None or (priority is not None and priority > PRIORITY_MAX):
+        return None
+    made = _new(Header, (at, host, None, None, priority, None, None, None, None, False))
+    return made, text[match.end() :]
 
 
 def _rest(text: str, received: int, zone: str) -> tuple[Header, str] | None:

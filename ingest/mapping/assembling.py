@@ -214,12 +214,21 @@ class Assembler:
             open_ = [o for o in outputs if o not in self.targets or not self.targets[o].sure]
             if not open_:
                 continue
+            if self._told_apart(given):
+                continue
             if derive is same:
                 self._alias(known, outputs[0])
             elif f"url {known.name}" in self.unit.env.present:
                 continue  # its parts have been assigned
             elif not self._is_address(given, known):
                 self._derive(known, derive, outputs)
+
+    def _told_apart(self, given: str) -> bool:
+        """True for the parts of an endpoint, of which nothing else follows."""
+        side = given.rpartition(".")[0]
+        parts = [self.targets.get(f"{side}.{name}") for name in ("address", "ip", "domain")]
+        names = tuple(known.name for known in parts if known is not None)
+        return names in self.unit.endpoints
 
     def _is_address(self, given: str, known: Known) -> bool:
         """True for an address that is only the ip once more: nothing follows from it."""
@@ -231,6 +240,8 @@ class Assembler:
         before = self.targets.get(output)
         if before is None:
             self.targets[output] = known
+            return
+        if before.name and before.name == known.name:
             return
         self._setdefault(output, known.code, sure=known.sure, plain=known.plain)
 
@@ -309,9 +320,14 @@ class Assembler:
     def _identity(self) -> None:
         w, identity = self.w, self.unit.program.identity
         if identity is not None:
-            code = self.unit.local(self.unit.value(identity))
+            operand = self.unit.value(identity)
+            self.unit.present(operand)
+            code = self.unit.local(operand)
             name = w.name("v")
-            w.line(f"{name} = None if {code} is None or absent({code}) else identity_text({code})")
+            missing = (
+                "False" if code in self.unit.env.present else f"{code} is None or absent({code})"
+            )
+            w.line(f"{name} = None if {missing} else identity_text({code})")
             w.line(f"if {name} is not None: id = o.provided({self.unit.program.id!r}, {name})")
         w.line("if not id: id = o.place(offset)")
 
@@ -479,7 +495,9 @@ class Assembler:
             elif known.plain or known.form == READY:
                 keys.append(known.code)
             else:
-                keys.append(f"(tuple({known.code}) if {known.code}.__class__ is list else None)")
+                code = known.code
+                text = f"{code} if {code}.__class__ is str else None"
+                keys.append(f"(tuple({code}) if {code}.__class__ is list else {text})")
         if not keys:
             return repr(route_of(constant))
         routes, name, key = w.bind({}, "U"), w.name("q"), w.name("k")

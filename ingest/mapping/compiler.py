@@ -119,6 +119,10 @@ class Unit:
         #: Those that are not blank, and those that are digits, if the line is ASCII.
         self.solid: set[str] = set()
         self.digits: set[str] = set()
+        #: Variables of what was remembered of a text, and that text's.
+        self.memos: dict[str, str] = {}
+        #: Variables of address, ip and domain that were told apart: none follows from another.
+        self.endpoints: set[tuple[str, str, str]] = set()
         #: Those of texts that may mean nothing, and often do.
         self.texts: set[str] = set()
         if self.common:
@@ -167,6 +171,8 @@ class Unit:
             kind = (self.facts.keys or {}).get(name)
             if kind is not None:
                 self.env.looked[(name,)] = variable
+            if groups.tidy:
+                self.solid.add(variable)
             if kind is str:
                 self.known(variable, groups.regex, number)
             elif kind is not None:
@@ -283,6 +289,8 @@ class Unit:
         out = w.name("t")
         if self._mapped(statement, operand):
             return
+        if self._remembers(statement, operand, out):
+            return
         if target.type == DATE and not target.many:
             w.line(f"{out} = date({operand.code}, o.received, o.zone)")
             self.put(target, out, sure=False, plain=True, form=SAFE)
@@ -303,6 +311,22 @@ class Unit:
             w.line(f"{out} = casted({w.bind(target, 'T')}, {operand.code})")
             form = WHOLE if simple and target.type == LONG else ""
             self.put(target, out, sure=False, plain=simple and target.type == KEYWORD, form=form)
+
+    def _remembers(self, statement: Assign, operand: Operand, out: str) -> bool:
+        """Assign a pipe's value whose cast takes long, and is remembered with it."""
+        target, source = statement.target, statement.source
+        if operand.code not in self.memos or not isinstance(source, Pipe) or target.many:
+            return False
+        if target.type != KEYWORD or target.allowed is None:
+            return False
+        value = self.memos[operand.code]
+        table, cast = self.w.bind({}, "X"), self.w.bind(target, "T")
+        self.w.line(f"{out} = {table}.get({value}, EMPTY)")
+        self.w.line(
+            f"if {out} is EMPTY: {out} = kept({table}, {value}, casted({cast}, {operand.code}))"
+        )
+        self.put(target, out, sure=False, plain=True, form=operand.form)
+        return True
 
     def _mapped(self, statement: Assign, operand: Operand) -> bool:
         """Assign what a table gives, if all that it may give is a value of the target."""
@@ -436,7 +460,9 @@ class Unit:
             w.line(f"if {whole} is not None: {', '.join(names)}, = {whole}")
         forms = {IP: SAFE, LONG: WHOLE}
         for target, name in zip(statement.targets, names, strict=True):
-            self.put(target, name, sure=False, plain=True, form=forms.get(target.type, ""))
+            form = forms.get(target.type, operand.form)
+            self.put(target, name, sure=False, plain=True, form=form)
+        self.endpoints.add((shown, ip, domain))
 
     def _url(self, statement: Spread, operand: Operand) -> None:
         """A URL that has a path, as almost all have."""
@@ -484,7 +510,8 @@ class Unit:
             w.line(f"if {whole} is not None: {', '.join(names)}, = {whole}")
         for target, name in zip(statement.targets, names, strict=True):
             plain = target.type in (KEYWORD, IP, LONG) and not target.many
-            form = {IP: SAFE, LONG: WHOLE}.get(target.type, "") if plain else ""
+            cut = operand.form if statement.function in _CUTTING else ""
+            form = {IP: SAFE, LONG: WHOLE}.get(target.type, cut) if plain else ""
             self.put(target, name, sure=False, plain=plain, form=form)
 
     # Patterns
@@ -976,9 +1003,23 @@ class Unit:
         return (
             self.facts.encoded
             and source.when is None
-            and isinstance(source.source, Look)
+            and self._surely(source.source)
             and all(step.kind != "as" or step.detail[0] != "time" for step in source.steps)
         )
+
+    def _surely(self, source: Expression) -> bool:
+        """Whether it is a text that a source yields."""
+        if isinstance(source, First):
+            left = [one for one in source.sources if not self._never(one)]
+            return bool(left) and self._surely(left[0])
+        if not isinstance(source, Look) or source.path.header:
+            return False
+        steps = source.path.steps
+        known = self.env.looked.get(steps)
+        if known is not None:
+            return known in self.certain
+        keys = self.facts.keys or {}
+        return len(steps) == 1 and keys.get(str(steps[0])) is str
 
     def _memorized(self, source: Pipe, operand: Operand, out: str) -> Operand:
         """Write a pipe that remembers what it made of the first texts."""
@@ -986,6 +1027,7 @@ class Unit:
         w.line(f"{out} = {table}.get({operand.code}, EMPTY)")
         pipe = w.bind(source, "P")
         form = ""
+        self.memos[out] = operand.code
         with w.block(f"if {out} is EMPTY:"):
             if all(step.kind == "regex" for step in source.steps):
                 form = self._steps(source, out)
@@ -1070,6 +1112,9 @@ def fold(source: Expression, facts: Facts) -> tuple[bool, Any]:
         return known, source.default if value is None else value
     return False, None
 
+
+#: What cuts pieces out of its value and changes nothing in them.
+_CUTTING = frozenset({parts.endpoint, parts.ip_or_host, parts.nat, parts.user})
 
 #: Headers that every line has.
 _OF_ALL = frozenset({"text", "source", "received"})

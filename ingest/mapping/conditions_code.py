@@ -67,7 +67,8 @@ class ConditionCode:
                 unit.w.line(f"{folded} = {name}.casefold()")
             else:
                 unit.w.line(
-                    f"{folded} = {name}.casefold() if {name}.__class__ is str else fold({name})"
+                    f"{folded} = {name}.casefold() if {name}.__class__ is str "
+                    f"else None if {name} is None else fold({name})"
                 )
             unit.env.folded[name] = folded
         return folded

@@ -98,6 +98,8 @@ class Groups:
     names: tuple[str, ...]
     #: How many quotation marks stand outside of the groups.
     marks: int
+    #: No group is empty or has a blank at an end.
+    tidy: bool = False
     #: Fields that have one value in all lines.
     fixed: dict[str, str] = field(default_factory=dict)
     #: What stands below `labels`: the text of a label → the name of its field.

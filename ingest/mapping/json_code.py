@@ -31,11 +31,14 @@ class JsonAssembler(Assembler):
         super().__init__(unit)
         self._pieces = unit.format in PLAIN_FRAMES
         self._said = False
+        #: What is written for one member that may be missing: of which variable, and its JSON.
+        self._single: dict[str, tuple[str, str]] = {}
         #: Variables that are not made: the inside of an f-string that gives their JSON.
         self._fragments: dict[str, str] = {}
         own = "" if unit.headless or unit.common else "h.own is not None or "
         #: Nothing of the line needs an escape.
-        self._bare = unit.common
+        groups = unit.facts.groups
+        self._bare = unit.common or (groups is not None and not groups.marks)
         unit.w.head[:0] = (
             "    line = dumps(original)",
             "    quoted = len(line) - len(original) - 2",
@@ -48,8 +51,8 @@ class JsonAssembler(Assembler):
             own += " or original[0] != '{'"
         elif unit.common:
             own += "quoted"
-        elif unit.facts.groups is not None:
-            own += f"quoted != {unit.facts.groups.marks}"
+        elif groups is not None:
+            own += f"quoted != {groups.marks}"
         else:
             own += "quoted and (quoted := quotes(original, line)) < 0"
         unit.w.head.insert(2, f"    if {own}: return {unit.unusual}")
@@ -152,6 +155,7 @@ class JsonAssembler(Assembler):
                 literal = self._literal(child)
                 self.w.line(f"{name} = '' if {child.code} is None else f',{label}:{literal}'")
                 perhaps.append(name)
+                self._single[f"{{{name}}}"] = (child.code, f"{label}:{literal}")
         rest = "".join(f"{{{name}}}" for name in perhaps)
         if certain:
             return f"{{{{{','.join(certain)}{rest}}}}}", True
@@ -160,6 +164,14 @@ class JsonAssembler(Assembler):
     def _object_or_nothing(self, label: str, inside: str) -> str:
         """Write a member that is left out if it is empty; its variable."""
         name = self.w.name("j")
+        piece = self._single.get(inside)
+        if piece is not None:
+            # One member: it and the object around it are there or not together.
+            test, text = piece
+            self.w.lines.pop()
+            self.w.line(f"{name} = '' if {test} is None else f',{label}:{{{{{text}}}}}'")
+            self._single[f"{{{name}}}"] = (test, f"{label}:{{{{{text}}}}}")
+            return name
         single = inside.startswith("{") and inside.count("{") == 1 and inside.endswith("}")
         self.w.line(f"{name} = {inside[1:-1]}" if single else f"{name} = f'{inside}'")
         self.w.line(f"if {name}: {name} = f',{label}:{{{{{{{name}[1:]}}}}}}'")

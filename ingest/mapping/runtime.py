@@ -183,8 +183,11 @@ def piped(table: dict[str, Any], pipe: Pipe, value: str, origin: Origin) -> Any:
     for step in pipe.steps:
         if made is not None:
             made = applied(step, made, origin)
-    if made is None:
-        made = pipe.default
+    return kept(table, value, pipe.default if made is None else made)
+
+
+def kept(table: dict[str, Any], value: str, made: Any) -> Any:
+    """What was made of a text, which is remembered if there is room."""
     if len(table) < MAX_PIPED and len(value) <= MAX_REMEMBERED_TEXT:
         table[value] = made
     return made
@@ -299,6 +302,7 @@ NAMES: dict[str, Any] = {
     "instant": instant,
     "ip": ip,
     "joined": plain.joined,
+    "kept": kept,
     "keyword": keyword,
     "look": look,
     "mapped": mapped,
