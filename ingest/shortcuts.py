@@ -187,11 +187,13 @@ def shortcut(
             record = loads(data)
         except JSONDecodeError:
             return None
-        if data[-1:] != b"}" or not _LISTS.isdisjoint(record):
+        if data[-1:] != b"}":
             return None
         text = data.decode()
         known = objects.known.get(key := tuple(record))
         if known is None:
+            if not _LISTS.isdisjoint(record):
+                return None
             known = objects.learn(key, record, origin)
         if known is not None:
             holds, functions = known
