@@ -15,13 +15,21 @@ from playbooks.building import RESERVED
 from playbooks.cacao.conditions import Known, NotExpressible, cel_text, interpolated, to_cel
 from playbooks.cacao.meaning import without_secrets
 from playbooks.cacao.native import carried
+from playbooks.cacao.reading import depth
 from playbooks.source import CEL
 
 if TYPE_CHECKING:
     from playbooks.cacao.problems import Path, Problems
 
-#: Most steps that a playbook may unfold to: a step in several branches stands in each.
-MAX_STEPS = 200
+#: Most steps (and branches) that a playbook may unfold to: a step in several branches of the
+#: workflow stands in each.
+MAX_STEPS = 400
+#: Most branches at the same time; more run one after the other.
+MAX_BRANCHES = 50
+#: A longer condition is given a name, and a longer text is not made an expression, characters.
+MAX_GUARD, MAX_CEL = 1000, 4000
+#: A larger or deeper playbook does not travel along with what was made of it, bytes of JSON.
+MAX_CARRIED, MAX_CARRIED_DEPTH = 150_000, 20
 #: Longest time limit of an action, ms.
 MAX_TIMEOUT = 600_000
 
@@ -36,7 +44,11 @@ def import_cacao(
     if own is not None:
         return own
     kept = playbook if keep_secrets else without_secrets(playbook, problems)
-    return {**_Importer(playbook, problems).document(), "cacao": kept}
+    document = _Importer(playbook, problems).document()
+    if len(json.dumps(kept)) > MAX_CARRIED or depth(kept) > MAX_CARRIED_DEPTH:
+        problems.loss((), "the playbook is too large to travel along; an export is made anew")
+        return document
+    return {**document, "cacao": kept}
 
 
 class _Importer:
@@ -50,6 +62,7 @@ class _Importer:
         self._variables = self._declared()
         self._told: set[str] = set()
         self._path: list[str] = []
+        self._count = 0
 
     def document(self) -> dict[str, Any]:
         start = self._playbook["workflow_start"]
@@ -64,6 +77,7 @@ class _Importer:
             "kind": "Playbook",
             "metadata": self._metadata(),
             "trigger": {"when": "false"},
+            **({"limits": {"max_steps": 1000}} if self._count > MAX_STEPS // 2 else {}),
             **({"vars": self._vars} if self._vars else {}),
             "steps": steps,
         }
@@ -125,6 +139,9 @@ class _Importer:
                 found[name] = known
                 value = variable.get("value")
                 text = value if isinstance(value, str) else json.dumps(value) if value else ""
+                if len(cel_text(text)) > MAX_CEL:
+                    self._problems.loss((*at, name, "value"), "the value is too long and left out")
+                    text = ""
                 self._vars[known.name] = cel_text(text)
                 if variable.get("external"):
                     self._problems.loss(
@@ -158,15 +175,25 @@ class _Importer:
         depth = len(self._path)
         while key is not None and key not in self._path:
             step = self._workflow[key]
-            if len(self._steps) >= MAX_STEPS:
+            if self._count >= MAX_STEPS:
                 self._problems.loss(
                     ("workflow",), f"more than {MAX_STEPS} steps come of it; the rest is left out"
                 )
                 break
             self._path.append(key)
-            guard = self._step(key, step, guard)
+            guard = self._step(key, step, self._short(guard))
             key = step.get("on_completion") or step.get("on_success")
         del self._path[depth:]
+
+    def _short(self, guard: list[str]) -> list[str]:
+        """The guard itself, or the name of a step that says whether it holds."""
+        condition = " && ".join(guard)
+        if len(condition) <= MAX_GUARD:
+            return guard
+        gate = self._fresh("gate", self._taken)
+        self._taken.add(gate)
+        self._emit({"id": gate, "let": {"value": condition}}, [])
+        return [f"steps.{gate}.value"]
 
     def _step(self, key: str, step: dict[str, Any], guard: list[str]) -> list[str]:
         """Emit one step; returns the guard of what follows it."""
@@ -212,6 +239,7 @@ class _Importer:
             condition = " && ".join(guard)
             made = {"id": made["id"], "if": condition, **made}
         self._steps.append(made)
+        self._count += 1 + len(made.get("parallel", {}).get("branches", ()))
         return str(made["id"])
 
     def _outcomes(self, step: dict[str, Any], made: list[str], guard: list[str]) -> list[str]:
@@ -230,6 +258,8 @@ class _Importer:
     def _let(self, key: str, condition: str, name: str, guard: list[str]) -> str:
         try:
             cel = to_cel(condition, self._variables)
+            if len(cel) > MAX_CEL:
+                raise NotExpressible("it is too long")
         except NotExpressible as error:
             cel = "false"
             self._once(key, (name,), f"the condition counts as false: {error}", "write it as CEL")
@@ -249,14 +279,14 @@ class _Importer:
 
     def _parallel(self, key: str, step: dict[str, Any], guard: list[str]) -> None:
         branches = step["next_steps"]
-        if all(self._is_single(branch) for branch in branches):
+        if len(branches) <= MAX_BRANCHES and all(map(self._is_single, branches)):
             made = {
                 "id": self._id(key),
                 "parallel": {"branches": [self._action(branch, 0) for branch in branches]},
             }
             self._emit(made, guard)
             return
-        self._once(key, ("next_steps",), "branches of several steps run one after the other here")
+        self._once(key, ("next_steps",), "branches of several steps run one by one here")
         for branch in branches:
             self._sequence(branch, guard)
 
@@ -310,7 +340,7 @@ class _Importer:
 
     def _text(self, value: str) -> Any:
         cel = interpolated(value, self._variables)
-        return value if cel is None else {CEL: cel}
+        return value if cel is None or len(cel) > MAX_CEL else {CEL: cel}
 
     def _named(self, key: str) -> str:
         for definitions in ("agent_definitions", "target_definitions"):

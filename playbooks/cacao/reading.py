@@ -38,10 +38,13 @@ def read_cacao(data: bytes, problems: Problems) -> dict[str, Any] | None:
     except ValueError as error:
         problems.error((), f"this is no JSON: {error}")
         return None
+    if not _is_unicode(value):
+        problems.error((), "a text is no Unicode: it has half of a surrogate pair")
+        return None
     if not isinstance(value, dict):
         problems.error((), "a CACAO playbook is a JSON object")
         return None
-    if _depth(value) > MAX_DEPTH:
+    if depth(value) > MAX_DEPTH:
         problems.error((), f"values nest deeper than {MAX_DEPTH}")
         return None
     return value
@@ -60,7 +63,16 @@ def _no_number(text: str) -> None:
     raise ValueError(f"{text} is no number that JSON has")
 
 
-def _depth(value: Any) -> int:
+def _is_unicode(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def depth(value: Any) -> int:
+    """How deep values nest."""
     deepest, todo = 0, [(value, 1)]
     while todo:
         item, depth = todo.pop()

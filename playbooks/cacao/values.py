@@ -104,6 +104,8 @@ def whole(low: int, high: int | None = None) -> Callable[[object], str]:
     def check(value: object) -> str:
         if isinstance(value, bool) or not isinstance(value, int):
             return f"{_shown(value)} is no whole number"
+        if abs(value) > 2**53:
+            return f"{str(value)[:30]} is larger than a number that every reader of JSON keeps"
         if value < low or (high is not None and value > high):
             return f"{value} is not between {low} and {high}" if high else f"{value} is below {low}"
         return ""

@@ -9,13 +9,14 @@ import pytest
 from playbooks.cacao.exporting import export_cacao
 from playbooks.cacao.importing import import_cacao
 from playbooks.cacao.meaning import WITHHELD, meaning
+from playbooks.cacao.native import identifier
 from playbooks.cacao.problems import Level, Problems
 from playbooks.cacao.validate import validate
 from playbooks.loading import LIBRARY, load_playbook
 from playbooks.source import read_source
 from playbooks.writing import to_yaml
 from responders.catalog import known_actions
-from tests.playbooks.cacao.example import ID, playbook
+from tests.playbooks.cacao.example import ID, manual, playbook
 
 AT = "2026-03-01T00:00:00.000Z"
 
@@ -135,3 +136,63 @@ def test_any_text_survives_the_yaml(text: str) -> None:
     source = read_source("a.yml", written.encode())
     assert source.errors == []
     assert source.value == {"a": text, "b": [text], "c": {"d": {"!cel": text}}}
+
+
+def chain(length: int, **changes: Any) -> dict[str, Any]:
+    """A playbook of many actions in a row, each with its own way to fail."""
+    made = playbook()
+    keys = [identifier("action", str(number)) for number in range(length)]
+    steps: dict[str, Any] = {
+        ID["start"]: {"type": "start", "on_completion": keys[0]},
+        ID["end"]: {"type": "end"},
+    }
+    for key, following in zip(keys, [*keys[1:], ID["end"]], strict=True):
+        step = manual("Do __ip__:value", "end") | {"on_success": following, "on_failure": ID["end"]}
+        steps[key] = {k: v for k, v in step.items() if k != "on_completion"} | changes
+    return made | {"workflow": steps}
+
+
+def test_long_and_large_workflows_still_load() -> None:
+    for source in (chain(120), chain(3, description="x" * 200_000)):
+        problems = Problems()
+        validate(source, problems)
+        problems.refuse("long.json")
+        document = import_cacao(source, problems)
+        load_playbook("a.yml", to_yaml(document).encode(), {}, ())
+        exported = export_cacao(document, Problems(), at=AT)
+        checked = Problems()
+        validate(exported, checked)
+        assert checked.of(Level.ERROR) == []
+
+
+def test_branches_that_meet_again_unfold_within_bounds() -> None:
+    made = playbook()
+    steps: dict[str, Any] = {ID["end"]: {"type": "end"}}
+    following = ID["end"]
+    for number in range(14):
+        fork = identifier("if-condition", f"f{number}")
+        sides = [identifier("action", f"{side}{number}") for side in "ab"]
+        for side in sides:
+            steps[side] = manual("x", "end") | {"on_completion": following}
+        steps[fork] = {
+            "type": "if-condition",
+            "condition": "__flag__:value",
+            "on_true": sides[0],
+            "on_false": sides[1],
+        }
+        following = fork
+    steps[ID["start"]] = {"type": "start", "on_completion": following}
+    problems = Problems()
+    document = import_cacao(made | {"workflow": steps}, problems)
+    load_playbook("a.yml", to_yaml(document).encode(), {}, ())
+    assert any("the rest is left out" in loss.message for loss in problems.of(Level.LOSS))
+
+
+def test_texts_too_long_for_an_expression_stay_texts() -> None:
+    made = playbook()
+    made["workflow"][ID["yes"]]["commands"][0]["command"] = "__ip__:value " * 900
+    made["playbook_variables"]["__kind__"]["value"] = "k" * 9000
+    document = import_cacao(made, Problems())
+    load_playbook("a.yml", to_yaml(document).encode(), {}, ())
+    assert document["vars"]["kind"] == '""'
+    assert meaning(export_cacao(document, Problems(), at=AT)) == meaning(made)

@@ -223,6 +223,7 @@ def test_a_misspelt_property_is_named() -> None:
         (b'{"a": 1, "a": 2}', "stands twice"),
         (b'{"a": NaN}', "no number"),
         (b"\xff", "not UTF-8"),
+        (b'{"a": "\\ud800"}', "no Unicode"),
         (b"[" * 100_000, "nest deeper"),
         (b'{"a":' * 50 + b"1" + b"}" * 50, "nest deeper"),
         (b" " * 3_000_000, "at most"),
