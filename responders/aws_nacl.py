@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from responders.aws import SECRETS, Aws, AwsConfig, AwsError, items
 from responders.base import Call, Manifest
-from responders.product import ALREADY, Deed, Done, as_was, cidr, dig
+from responders.product import ALREADY, Deed, Done, alone, as_was, cidr, dig
 from responders.verbs import BLOCK_IP
 from tocsin.errors import ConnectorError
 
@@ -78,6 +78,17 @@ class AwsNacl(Aws):
         """Count the entries."""
         entries = await self._entries(Call("", "", {}, "", 10_000))
         return f"aws_nacl: {self._config.network_acl} has {len(entries)} inbound entries"
+
+    async def held(self, verb: str, timeout: int) -> list[str]:
+        """See Listing: what the entries with numbers of ours deny."""
+        entries = await self._entries(Call(verb, "", {}, "", timeout))
+        ours = range(self._config.first_rule, self._config.last_rule + 1)
+        ranges = [
+            str(each.get("cidrBlock") or each.get("ipv6CidrBlock") or "")
+            for each in entries
+            if each.get("ruleAction") == "deny" and int(each.get("ruleNumber", 0)) in ours
+        ]
+        return sorted(alone(each) for each in ranges if each)
 
     async def _block(self, call: Call) -> Done:
         range_ = cidr(call.target)

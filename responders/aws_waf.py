@@ -14,7 +14,7 @@ from pydantic import Field
 
 from responders.aws import SECRETS, Aws, AwsConfig, AwsError
 from responders.base import Call, Manifest
-from responders.product import ALREADY, Deed, Done, as_was, cidr, dig
+from responders.product import ALREADY, Deed, Done, alone, as_was, cidr, dig
 from responders.verbs import BLOCK_IP
 from tocsin.errors import ConnectorError
 
@@ -77,6 +77,12 @@ class AwsWaf(Aws):
         call = Call("", "", {}, "", 10_000)
         found = [await self._read(call, name) for name in self._names()]
         return f"aws_waf: {sum(len(each) for each, _ in found)} addresses in {len(found)} sets"
+
+    async def held(self, verb: str, timeout: int) -> list[str]:
+        """See Listing: all addresses of the sets, as nothing tells ours from others."""
+        call = Call(verb, "", {}, "", timeout)
+        found = [await self._read(call, name) for name in self._names()]
+        return sorted(alone(each) for addresses, _ in found for each in addresses)
 
     async def _block(self, call: Call) -> Done:
         changed = await self._change(call, add=True)

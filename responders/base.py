@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -136,3 +136,16 @@ class Connector(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """A connector that can tell all that is in force, not only one target: for reconciling."""
+
+    async def held(self, verb: str, timeout: int) -> list[str]:
+        """Every target on which the verb is in force now, sorted; `timeout` in ms.
+
+        What somebody added by hand is among them, where the product keeps no record of who did.
+        A target is spelt as canonical targets are; a range, which we never make, as CIDR.
+        """
+        ...

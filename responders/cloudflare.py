@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
     from tocsin.clock import Clock
 
+#: Most pages of a list that are read.
+MAX_PAGES = 100
+
 #: Pause between two looks at a bulk operation, seconds.
 POLL_SECONDS = 0.5
 
@@ -88,6 +91,19 @@ class Cloudflare(Product):
         call = Call("", "", {}, "", 10_000)
         head = await self._ask(call, "GET", f"{self._lists}/{self._config.list_id}")
         return f"cloudflare: the list has {dig(head, 'result', 'num_items')} items"
+
+    async def held(self, verb: str, timeout: int) -> list[str]:
+        """See Listing: all items of the list, as comments can be edited."""
+        call, cursor, found = Call(verb, "", {}, "", timeout), "", set[str]()
+        for _ in range(MAX_PAGES):
+            params = {"per_page": "500"} | ({"cursor": cursor} if cursor else {})
+            path = f"{self._lists}/{self._config.list_id}/items"
+            answer = await self._ask(call, "GET", path, params=params)
+            found |= {str(each["ip"]) for each in rows(answer, "result") if "ip" in each}
+            cursor = str(dig(answer, "result_info", "cursors", "after") or "")
+            if not cursor:
+                return sorted(found)
+        raise self.refused(f"the list has more than {MAX_PAGES} pages")
 
     async def _block(self, call: Call) -> Done:
         entry = exact(call.target)

@@ -80,6 +80,20 @@ class Crowdsec(Product):
         await self._decisions(call)
         return "crowdsec takes the login and the bouncer key"
 
+    async def held(self, verb: str, timeout: int) -> list[str]:
+        """See Listing: decisions of our scenario."""
+        headers = {"x-api-key": self.secret(self._config.bouncer_key)}
+        url, params = f"{self._config.url}/v1/decisions", {"scope": "Ip"}
+        call = Call(verb, "", {}, "", timeout)
+        answer = await self.send(call, "GET", url, headers=headers, params=params)
+        return sorted(
+            {
+                str(each.get("value"))
+                for each in rows(answer.json())
+                if each.get("scenario") == SCENARIO
+            }
+        )
+
     async def _block(self, call: Call) -> Done:
         old = await self._decisions(call)
         await self._machine(call, "POST", "/v1/alerts", [self._alert(call)])

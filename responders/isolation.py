@@ -8,6 +8,7 @@ element at the end of the time: a machine comes back even if nobody is left to l
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Annotated, Any
@@ -94,6 +95,15 @@ class Isolation:
     async def probe(self, call: Call) -> dict[str, Any] | None:
         """Whether the machine is isolated now."""
         return await self._state(self._place(call.target))
+
+    async def held(self, verb: str, timeout: int) -> list[str]:
+        """See Listing."""
+        try:
+            async with asyncio.timeout(timeout / 1000):
+                states = {name: await self._state(place) for name, place in self._hosts.items()}
+        except TimeoutError:
+            raise ConnectorError("timeout", f"nft gave no answer in {timeout} ms") from None
+        return sorted(name for name, state in states.items() if state is not None)
 
     async def check(self) -> str:
         """Ask nft of every machine; changes nothing."""

@@ -9,6 +9,7 @@ fails the whole transaction.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -117,6 +118,23 @@ class Nftables:
         """The element of the address, None if it is not blocked."""
         return await self._element_now(_exact(call.target))
 
+    async def held(self, verb: str, timeout: int) -> list[str]:
+        """See Listing: the elements of our sets, whoever added them."""
+        listed: list[dict[str, Any]] = []
+        try:
+            async with asyncio.timeout(timeout / 1000):
+                # One by one: nft 1.0.6 does not find the second set of a transaction.
+                for name, _, _ in _SETS.values():
+                    listed += await self._transaction([{"list": {"set": self._set(name)}}])
+        except ConnectorError as error:
+            if is_gone(error):
+                return []
+            raise
+        except TimeoutError:
+            raise ConnectorError("timeout", f"nft gave no answer in {timeout} ms") from None
+        found = (each["set"].get("elem", ()) for each in listed if "set" in each)
+        return sorted(_told(element) for elements in found for element in elements)
+
     async def check(self) -> str:
         """Say whether nft may be used here and the table stands; changes nothing."""
         table = f"table inet {self._config.table}"
@@ -220,6 +238,19 @@ async def nft(where: NftPlace, words: tuple[str, ...], data: bytes) -> bytes:
     if ended.status != 0:
         raise _refusal(ended.err)
     return ended.out
+
+
+def _told(element: Any) -> str:
+    """An element as text: alone, with its timeout around it, or a range."""
+    match element:
+        case {"elem": {"val": value}}:
+            return _told(value)
+        case {"prefix": {"addr": address, "len": length}}:
+            return f"{address}/{length}"
+        case {"range": [first, last]}:
+            return f"{first}-{last}"
+        case _:
+            return str(element)
 
 
 def _exact(target: str) -> Address:

@@ -241,6 +241,13 @@ def as_was(what: str) -> Done:
     return {AS_WAS: f"{what} before this was asked for; it is left so"}
 
 
+def alone(range_: str) -> str:
+    """A range of one address as that address; any other range as it is."""
+    address, _, length = range_.partition("/")
+    widest = "128" if ":" in address else "32"
+    return address if length == widest else range_
+
+
 def dig(value: Any, *path: str | int) -> Any:
     """What stands at a path of an answer; None where any part of it is missing."""
     for part in path:

@@ -38,7 +38,7 @@ def allowed(command: object) -> bool:
     if not isinstance(body, dict) or body.get("family") != "inet":
         return False
     if verb == "list":
-        return bool(kind == "chains")
+        return bool(kind == "chains" or (kind == "set" and body.get("table") in TABLES))
     name = body.get("name") if kind == "table" else body.get("table")
     return bool(verb in VERBS and kind in OBJECTS and name in TABLES)
 

@@ -115,6 +115,7 @@ async def test_a_ban_is_shown_to_bouncers_extended_and_lifted(
     (second,) = (await connector.act(call))["decisions"]
     assert second["id"] != first["id"]
     assert await connector.probe(call) is not None
+    assert await connector.held(call.verb, 5_000) == [address]
     for _ in range(2):
         await connector.undo(call, {})
         assert await connector.probe(call) is None

@@ -100,10 +100,15 @@ async def test_blocked_over_ssh_and_the_key_can_do_nothing_else(
     assert hosts["attacker"].reach(*where) == "filtered"
     assert hosts["console"].reach(*where) == "open"
     assert (await firewall.probe(call) or {})["ip"] == proof["ip"]
+    by_hand = "{ 198.51.100.200, 198.51.100.64-198.51.100.127 }"
+    hosts["server"].run("nft", f"add element inet tocsin blocked4 {by_hand}")
+    held = await firewall.held(call.verb, 10_000)
+    assert set(held) == {hosts["attacker"].address, "198.51.100.200", "198.51.100.64/26"}
     await firewall.undo(call, proof)
     assert await firewall.probe(call) is None
     assert hosts["attacker"].reach(*where) == "open"
 
+    assert hosts["attacker"].address not in await firewall.held(call.verb, 10_000)
     flush = b'{"nftables": [{"flush": {"ruleset": null}}]}'
     foreign = b'{"nftables": [{"delete": {"table": {"family": "inet", "name": "mine"}}}]}'
     for words, data in (
@@ -132,6 +137,7 @@ async def test_an_isolated_machine_reaches_its_keepers_alone_and_comes_back(
     where = (hosts["server"].address, PORT)
     assert await isolation.probe(call) is None
     proof = await isolation.act(call)
+    assert await isolation.held(call.verb, 10_000) == ["web-1"]
     assert proof["kept"] == [f"{hosts['console'].address}/32"]
     assert hosts["attacker"].reach(*where) == "filtered"
     assert hosts["console"].reach(*where) == "open"

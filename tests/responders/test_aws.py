@@ -91,6 +91,7 @@ async def test_waf_blocks_both_families_and_lets_go(common: dict[str, Any]) -> N
         assert await connector.probe(block("203.0.113.67")) is not None
     with pytest.raises(ConnectorError, match="no ranges"):
         await connector.act(block("203.0.113.0/24"))
+    assert await connector.held(BLOCK, 10_000) == ["203.0.113.67"]
     assert "1 addresses in 2 sets" in await connector.check()
 
 
@@ -134,6 +135,7 @@ async def test_nacl_entries_are_ours_one_each_and_never_a_duplicate(common: dict
     await connector.undo(call, proof)
     assert await connector.probe(call) is None
     assert await connector.probe(second) is not None
+    assert await connector.held(BLOCK, 10_000) == ["2001:db8:bad::66"]
     allowed = [each for each in await connector._entries(SOME) if each["ruleAction"] == "allow"]
     assert [each["ruleNumber"] for each in allowed] == ["100"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from responders.base import ActionClass, Idempotence
+from responders.base import ActionClass, Idempotence, Listing
 from responders.product import ALREADY
 from tests.responders.vendors.cases import CASES, Case
 from tests.responders.vendors.server import Vendor
@@ -73,9 +73,13 @@ async def test_success_undo_and_probe(mount: Mount, caplog: pytest.LogCaptureFix
             assert vendor.effects == case.effects, case.name
         if contains:
             assert await connector.probe(case.call()) is not None, case.name
+            if isinstance(connector, Listing):
+                assert case.target in await connector.held(case.verb, 5_000), case.name
             for _ in range(2):
                 outputs.append(await connector.undo(case.call(), outputs[0]))
                 assert await connector.probe(case.call()) is None, case.name
+            if isinstance(connector, Listing):
+                assert case.target not in await connector.held(case.verb, 5_000), case.name
         assert "canary" not in await connector.check(), case.name
         written = orjson.dumps(outputs).decode()
         assert "canary" not in written, case.name

@@ -32,7 +32,7 @@ class CloudflareVendor(Vendor):
     def _search(self, request: Request) -> Reply:
         """Pages of two; the search is by prefix."""
         found = [{"id": n, "ip": ip} for n, ip in self.items.items()
-                 if ip.startswith(request.query["search"][:9])]  # fmt: skip
+                 if ip.startswith(request.query.get("search", "")[:9])]  # fmt: skip
         start = int(request.query.get("cursor") or 0)
         after = {"after": str(start + 2)} if start + 2 < len(found) else {}
         return self._done(found[start : start + 2], result_info={"cursors": after})
@@ -98,8 +98,8 @@ class CrowdsecVendor(Vendor):
     def _list(self, request: Request) -> Reply:
         if request.headers.get("x-api-key") != CANARY:
             return Reply(403, {"message": "access forbidden"})
-        value = request.query["value"]
-        found = [each for each in self.decisions.values() if each["value"] == value]
+        value = request.query.get("value")
+        found = [each for each in self.decisions.values() if value in (None, each["value"])]
         return Reply(200, found or None)
 
     @route("POST", "/v1/alerts")
