@@ -72,6 +72,8 @@ def objection(approval: ApprovalState, decision: Decision) -> str:
     name = fold(decision.by)
     if not name:
         return "nobody says who answers"
+    if approval.expires and decision.at >= approval.expires:
+        return "it came after the time for answers was up"
     if decision.plan != approval.plan:
         return "it answers another plan than the one that is asked about now"
     if approval.group not in decision.groups:

@@ -28,5 +28,5 @@ class LinkSettings(Section):
     """
 
     key: str = ""
-    url: Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+$")] = "http://127.0.0.1:8790"
+    url: Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+/?$")] = "http://127.0.0.1:8790"
     ttl: Duration = 3_600_000

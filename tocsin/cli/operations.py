@@ -98,7 +98,7 @@ class Operations:
         patience: float = PATIENCE,
     ) -> None:
         """`patience` is how long an answer waits for its run, s: 0 where nobody runs."""
-        self._answering = Answering(
+        self.answering = Answering(
             log, store, clock, approvers or Approvers({}), patience=patience
         )
         self._log = log
@@ -112,7 +112,7 @@ class Operations:
             REPLAY: Operation(Replay, self.replay),
             GROUPS: Operation(Letters, self.groups),
             FIND: Operation(Letters, self.find),
-            **self._answering.table(),
+            **self.answering.table(),
         }
 
     async def release(self, asked: Release) -> dict[str, Any]:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tocsin.cli.reloading import Loaded
     from tocsin.config import Settings
     from tocsin.console.control import Control
+    from tocsin.console.pages import Pages
     from tocsin.stage import Stage
 
 logger = logging.getLogger(__name__)
@@ -165,11 +166,15 @@ class Pipeline:
         """The topic of each group that this process is a member of."""
         return {w.name: topic for w in self.workers if (topic := getattr(w, "topic", ""))}
 
-    def status_app(self, control: Control | None = None) -> Starlette:
-        """The status page of this process; with `control` it also takes what people ask."""
+    def status_app(self, control: Control | None = None, pages: Pages | None = None) -> Starlette:
+        """The status page of this process; with `control` it also takes what people ask.
+
+        With `pages` people answer and call off there.
+        """
         settings = self.settings
         console = Console(self.store, self.metrics, settings.response.mode, self.down, self.clock)
-        return console.app(allowed_hosts(settings.console.host), control)
+        hosts = allowed_hosts(settings.console.host, settings.response.links.url)
+        return console.app(hosts, control, pages)
 
     async def _set_up_store(self) -> None:
         """Install the store's templates; a store that cannot be set up now is so later.

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tocsin.approvers import Approvers
+from tocsin.cli.console_pages import operations, pages
 from tocsin.cli.control import announced, new_token
-from tocsin.cli.operations import Operations
 from tocsin.cli.options import config_option
 from tocsin.cli.pipeline import STAGES, Pipeline
 from tocsin.cli.web import serve
@@ -83,17 +82,11 @@ async def _page(pipeline: Pipeline) -> None:
     """The status page; where this process alone holds the log, it also takes what people ask."""
     settings = pipeline.settings
     if settings.log.backend == "kafka":
-        await serve(settings.console, pipeline.status_app())
+        await serve(settings.console, pipeline.status_app(None, pages(pipeline)))
         return
     token = new_token()
-    operations = Operations(
-        pipeline.log,
-        pipeline.store,
-        pipeline.clock,
-        approvers=Approvers(settings.response.approvers),
-    )
-    control = Control(token, operations.table())
-    app = pipeline.status_app(control)
+    control = Control(token, operations(pipeline).table())
+    app = pipeline.status_app(control, pages(pipeline))
     await serve(settings.console, app, lambda url: announced(settings.data_dir, url, token))
 
 

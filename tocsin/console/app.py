@@ -8,10 +8,9 @@ answered, which closes DNS rebinding. What changes anything is in `control`.
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -21,6 +20,7 @@ from starlette.routing import Route
 
 from tocsin.clock import iso
 from tocsin.console import view
+from tocsin.console.rendering import TEMPLATES, environment, headers
 from tocsin.errors import StoreError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from tocsin.clock import Clock
     from tocsin.console.control import Control
+    from tocsin.console.pages import Pages
     from tocsin.metrics import Metrics
 
 #: Rows shown of each list, and the run events from which runs are put together.
@@ -39,15 +40,7 @@ LETTERS = 20
 #: Longest wait for the store, seconds: the page tells of a store that is away, and the rest.
 PATIENCE = 5.0
 
-_TEMPLATES = Path(__file__).parent / "templates"
-
-_SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
+_SECURITY_HEADERS = headers()
 
 
 class Documents(Protocol):
@@ -58,9 +51,13 @@ class Documents(Protocol):
     async def count(self, kind: str) -> int: ...
 
 
-def allowed_hosts(host: str) -> list[str]:
-    """The Host headers to answer for a console that listens on `host`."""
-    return ["127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host]
+def allowed_hosts(host: str, url: str = "") -> list[str]:
+    """The Host headers to answer for a console that listens on `host` and is reached at `url`."""
+    hosts = ["127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host]
+    reached = urlsplit(url).hostname
+    if reached and reached not in hosts:
+        hosts.append(f"[{reached}]" if ":" in reached else reached)
+    return hosts
 
 
 class Console:
@@ -80,10 +77,9 @@ class Console:
         self._mode = mode
         self._unhealthy = unhealthy
         self._clock = clock
-        self._page_template = Environment(
-            loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
-        ).get_template("status.html")
-        self._style = (_TEMPLATES / "style.css").read_text("utf-8")
+        self._acting = False
+        self._page_template = environment().get_template("status.html")
+        self._style = (TEMPLATES / "style.css").read_text("utf-8")
 
     async def status(self) -> dict[str, Any]:
         """Everything the page shows, as plain JSON; `store` says why lists are missing."""
@@ -134,8 +130,14 @@ class Console:
             ],
         }
 
-    def app(self, allowed_hosts: list[str], control: Control | None = None) -> Starlette:
+    def app(
+        self,
+        allowed_hosts: list[str],
+        control: Control | None = None,
+        pages: Pages | None = None,
+    ) -> Starlette:
         """The ASGI application, answering to `allowed_hosts` only."""
+        self._acting = pages is not None
         return Starlette(
             routes=[
                 Route("/", self._page),
@@ -144,6 +146,7 @@ class Console:
                 Route("/metrics", self._prometheus),
                 Route("/healthz", self._health),
                 *(control.routes() if control is not None else ()),
+                *(pages.routes() if pages is not None else ()),
             ],
             middleware=[
                 Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts, www_redirect=False)
@@ -155,6 +158,7 @@ class Console:
         now = status["at"]
         rules = {row["id"]: row["rule"] for row in (view.alert(a, now) for a in status["alerts"])}
         page = self._page_template.render(
+            acting=self._acting,
             mode=status["mode"],
             at=iso(now),
             down=status["down"],

@@ -48,7 +48,11 @@ class Operation(Generic[R]):
     perform: Callable[[R], Awaitable[dict[str, Any]]]
 
 
-class _Refused(Exception):
+class Refused(TocsinError):
+    """A request that is not answered; `status` is HTTP's."""
+
+    code = "refused"
+
     def __init__(self, status: int, why: str) -> None:
         self.status = status
         super().__init__(why)
@@ -76,9 +80,9 @@ class Control:
         async def answer(request: Request) -> Response:
             try:
                 self._admit(request)
-                asked = operation.request.model_validate_json(await _body(request))
+                asked = operation.request.model_validate_json(await read_body(request))
                 return JSONResponse(await operation.perform(asked))
-            except _Refused as refusal:
+            except Refused as refusal:
                 return _error(refusal.status, str(refusal))
             except ValidationError as error:
                 first = error.errors(include_input=False, include_url=False)[0]
@@ -92,23 +96,23 @@ class Control:
 
     def _admit(self, request: Request) -> None:
         if request.client is None or not ip_address(request.client.host).is_loopback:
-            raise _Refused(403, "this is answered to this machine only")
+            raise Refused(403, "this is answered to this machine only")
         if "origin" in request.headers:
-            raise _Refused(403, "this is not answered to web pages")
+            raise Refused(403, "this is not answered to web pages")
         given = request.headers.get("authorization", "").encode("utf-8", "replace")
         if not hmac.compare_digest(given, self._expected):
-            raise _Refused(401, "the token is missing or wrong")
+            raise Refused(401, "the token is missing or wrong")
         if request.headers.get("content-type") != "application/json":
-            raise _Refused(415, "the body must be application/json")
+            raise Refused(415, "the body must be application/json")
 
 
-async def _body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
     """The body, read no further than its limit."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_REQUEST:
-            raise _Refused(413, f"the body has more than {MAX_REQUEST} bytes")
+            raise Refused(413, f"the body has more than {MAX_REQUEST} bytes")
     return bytes(body)
 
 

@@ -15,6 +15,8 @@ from tocsin.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from tocsin.console.questions import Question
+
 Row = dict[str, Any]
 
 #: Longest text of a cell, characters.
@@ -47,6 +49,17 @@ _SAID = (
     "playbook", "mode", "verb", "target", "by", "decision", "outcome", "message", "group",
     "reason", "comment", "alert",
 )  # fmt: skip
+
+#: Lines of evidence that an approval shows.
+MAX_EVIDENCE = 5
+
+#: The colour of an event in a timeline.
+_TONES = {
+    "succeeded": "ok", "decided": "ok", "finished": "completed", "failed": "failed",
+    "refused": "refused", "unknown": "unknown", "timed_out": "failed", "cancelled": "cancelled",
+    "approval_requested": "waiting", "waiting": "waiting", "retry_scheduled": "waiting",
+    "requested": "running", "attempted": "running", "answered": "low",
+}  # fmt: skip
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
@@ -217,6 +230,89 @@ def told(event: Mapping[str, Any]) -> str:
     if isinstance(late := data.get("late_by"), int) and late > 1_000:
         parts.append(f"{span(late)} late")
     return " \N{MIDDLE DOT} ".join(parts)
+
+
+def timeline(events: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """The events of one run in order, each with the time since the one before."""
+    rows: list[Row] = []
+    before = 0
+    for event in events:
+        at = event.get("at")
+        at = at if isinstance(at, int) else 0
+        kind = _text(event.get("kind"))
+        rows.append(
+            {
+                "iso": iso(at),
+                "gap": _duration(at - before) if before and at > before else "",
+                "kind": kind.replace("_", " "),
+                "tone": _TONES.get(kind, "info"),
+                "step": _text(event.get("step")),
+                "told": told(event),
+            }
+        )
+        before = at
+    return rows
+
+
+def question(asked: Question, now: int) -> Row:
+    """An approval: what is asked, what would be done, why, who has answered."""
+    alert_row = alert(asked.alert, now) if asked.alert else None
+    return {
+        "id": asked.id,
+        "state": asked.state,
+        "reason": _text(asked.reason),
+        "message": _text(asked.message),
+        "note": _text(asked.note),
+        "run": asked.run_id,
+        "step": _text(asked.step),
+        "playbook": _text(asked.playbook),
+        "mode": asked.mode,
+        "group": _text(asked.group),
+        "quorum": asked.quorum,
+        "excluded": [_text(each) for each in asked.excluded],
+        "escalated": asked.escalated,
+        "due": moment(asked.due, now),
+        "asked": moment(asked.asked, now),
+        "plan": asked.plan,
+        "approved": list(asked.approved_by),
+        "actions": [_action(each) for each in asked.actions],
+        "answers": [_answer(each, now) for each in asked.answers],
+        "alert": alert_row,
+        "entities": _entities(asked.alert),
+        "evidence": [
+            _text(each.get("original"))
+            for each in _list(_get(asked.alert, "tocsin", "alert", "evidence"))
+            if isinstance(each, dict) and each.get("original")
+        ][:MAX_EVIDENCE],
+    }
+
+
+def _action(action: Mapping[str, Any]) -> Row:
+    hold = action.get("hold")
+    return {
+        "step": _text(action.get("step")),
+        "verb": _text(action.get("verb")),
+        "target": _text(action.get("target")),
+        "hold": span(hold) if isinstance(hold, int) and hold else "",
+        "known": bool(action.get("known")),
+    }
+
+
+def _answer(answer: Mapping[str, Any], now: int) -> Row:
+    return {
+        "by": _text(answer.get("by")),
+        "decision": _text(answer.get("decision")),
+        "counted": bool(answer.get("applied")),
+        "why": _text(answer.get("reason")),
+        "comment": _text(answer.get("comment")),
+        "at": moment(answer.get("at"), now),
+    }
+
+
+def _entities(document: Mapping[str, Any]) -> list[str]:
+    """Addresses, users and hosts of an alert."""
+    kinds = ("ip", "user", "hosts")
+    return [_text(one) for kind in kinds for one in _list(_get(document, "related", kind))][:12]
 
 
 def _duration(milliseconds: int) -> str:
