@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from responders.base import ActionClass, Idempotence, Listing
+from responders.catalog import KINDS
 from responders.product import ALREADY
 from tests.responders.vendors.cases import CASES, Case
 from tests.responders.vendors.server import Vendor
@@ -163,3 +164,16 @@ async def test_what_was_so_before_stays_so_after_the_undo(mount: Mount) -> None:
                 assert "left_as_was" in await connector.undo(case.call(), proof), case.name
                 assert await connector.probe(case.call()) is not None, case.name
         await connector.close()
+
+
+async def test_every_connector_of_a_web_api_is_among_the_cases(mount: Mount) -> None:
+    """Its own tests have the rest: AWS (moto), DNS, mail, SSH, nftables, files, the webhook."""
+    elsewhere = {"aws_iam", "aws_instance", "aws_nacl", "aws_waf", "dns", "geoip", "inventory",
+                 "isolation", "nftables", "report", "smtp", "ssh", "webhook"}  # fmt: skip
+    tried_here = set()
+    for case in CASES:
+        connector = case.make(mount(case.vendor()))
+        tried_here.add(connector.manifest.name)
+        await connector.close()
+    assert tried_here | elsewhere == set(KINDS)
+    assert not tried_here & elsewhere
