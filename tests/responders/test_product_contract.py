@@ -10,10 +10,13 @@ from typing import Any
 import orjson
 import pytest
 
+from playbooks.act_calls import invoke
+from playbooks.act_model import Invocation
 from responders.base import ActionClass, Idempotence, Listing
 from responders.catalog import KINDS
 from responders.product import ALREADY
-from tests.responders.vendors.cases import CASES, Case
+from tests.responders.vendors.cases import CASES, Case, okta
+from tests.responders.vendors.identity import OktaVendor
 from tests.responders.vendors.server import Vendor
 from tocsin.errors import ConnectorError
 
@@ -177,3 +180,17 @@ async def test_every_connector_of_a_web_api_is_among_the_cases(mount: Mount) -> 
         await connector.close()
     assert tried_here | elsewhere == set(KINDS)
     assert not tried_here & elsewhere
+
+
+async def test_an_undo_that_leaves_what_was_is_no_failure_of_the_engine(mount: Mount) -> None:
+    """Somebody suspended the account before: it stays so, and nobody is alarmed about it."""
+    vendor = OktaVendor("SUSPENDED")
+    connector = okta(mount(vendor))
+    call = next(case for case in CASES if case.name == "okta-suspend").call()
+    proof = await connector.act(call)
+    invocation = Invocation("okta", call, Idempotence.NATURAL, 0, undo=True, proof=proof)
+    outcome = await invoke(connector, invocation)
+    assert outcome.failure is None
+    assert outcome.output["verified"] is False
+    assert vendor.status == "SUSPENDED"
+    await connector.close()
