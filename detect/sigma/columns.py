@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from detect.sigma.event import FieldMap, Mapped
     from detect.sigma.partial import Whole
-    from detect.sigma.shape import Shape
+    from detect.sigma.shape import Cut, Row, Shape
 
 #: Stands between a field and a literal; UTF-8 never has this byte.
 SEPARATOR = b"\xff"
@@ -45,6 +45,12 @@ class Columns:
             at for at, each in enumerate(fields) if each.union or each.member is not None
         )
         self._more = [len(each.paths) > 1 for each in fields]
+        further = [[path.name for path in each.paths[1:]] for each in fields]
+        #: What reads all further places of a field at once, where the shape has them.
+        self._others: list[Row | None] = [
+            shape.row(names) if names and shape.getters.keys() >= set(names) else None
+            for names in further
+        ]
 
     def cut(self, wholes: Sequence[Whole]) -> list[list[bytes]]:
         """For each field its text in each event, b"" where it is absent."""
@@ -52,19 +58,23 @@ class Columns:
         return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in self._fields]
 
     def _row(self, whole: Whole) -> list[bytes]:
-        try:
-            raws = None if whole.cut is None or self._read is None else self._read(whole.cut)
-        except AttributeError:  # something else than an object is on the way
-            raws = None
-        if raws is None:
-            return [b",".join(map(whole.texts, each.paths)) for each in self._fields]
+        if whole.cut is not None and self._read is not None:
+            try:
+                return self._shaped(whole, whole.cut, self._read)
+            except AttributeError:  # something else than an object is on the way
+                pass
+        return [b",".join(map(whole.texts, each.paths)) for each in self._fields]
+
+    def _shaped(self, whole: Whole, cut: Cut, read: Row) -> list[bytes]:
         row = [b""] * len(self._fields)
-        for at, raw in zip(self._cut, raws, strict=True):
+        for at, raw in zip(self._cut, read(cut), strict=True):
             if raw is not None:
                 text = row[at] = bytes(raw)
                 # A null or an empty list leaves it to the next place.
                 if text[0] not in _MAYBE_NOTHING and at not in self._all:
                     continue
+            elif (others := self._others[at]) is not None and not any(others(cut)):
+                continue
             if self._more[at]:
                 row[at] = b",".join(map(whole.texts, self._fields[at].paths))
         for at in self._rest:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Cut = msgspec.Struct
     Getter = Callable[[Cut], msgspec.Raw | None]
+    Row = Callable[[Cut], tuple[msgspec.Raw | None, ...]]
 
 #: Shapes kept: buckets with the same rules have the same.
 SHAPES = 256
@@ -77,7 +78,7 @@ class Shape:
             return b""
         return b"" if raw is None else bytes(raw)
 
-    def row(self, paths: Sequence[str]) -> Callable[[Cut], tuple[msgspec.Raw | None, ...]]:
+    def row(self, paths: Sequence[str]) -> Row:
         """What reads the texts at one or more paths at once; raises KeyError for an unknown one.
 
         It raises AttributeError where something else than an object is on the way.
