@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from detect.lint.model import Check, Remark, leaves, logic_of
@@ -9,10 +10,14 @@ from detect.sigma.condition import And, Not
 from detect.sigma.event import FieldMap, Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from detect.lint.model import Subject, World
     from detect.sigma.condition import Node
+
+#: How alike two names are that are thought to be the same; of all names in SigmaHQ's rules none is
+#: that like another one that is mapped.
+ALIKE = 0.8
 
 _NOTHING = Reader({}, FieldMap())
 
@@ -149,3 +154,39 @@ class UnsuppliedField(Check):
                 yield Remark(
                     f"no event of {rule.logsource} has '{name}': {reason}", subject.path_of(item)
                 )
+
+
+class MistypedField(Check):
+    """A field that nothing maps, and that is almost called like one that is mapped."""
+
+    name = "mistyped-field"
+    level = "warning"
+    recommendation = "a field that no event has never matches, and nothing else says so"
+
+    def remarks(self, subject: Subject, world: World) -> Iterator[Remark]:
+        rule = world.ruleset.rule(subject.part.id)
+        if rule is None or rule.fields is not None or subject.condition is None:
+            return
+        taxonomy = world.ruleset.taxonomy
+        entries = [taxonomy.entries[position] for position in taxonomy.bind(rule.logsource)]
+        known = {name for entry in entries for name in (*entry.fields.fields, *entry.unsupplied)}
+        told: set[str] = set()
+        for item in leaves(subject.condition):
+            name = getattr(item, "field", "")
+            if not name or "." in name or name in known or name in told:
+                continue  # with a dot it is a path in the event, by ECS or the vendor
+            told.add(name)
+            if near := get_close_matches(name, _alike(name, known), n=1, cutoff=ALIKE):
+                yield Remark(
+                    f"nothing is mapped as '{name}'; did you mean '{near[0]}'?",
+                    subject.path_of(item),
+                )
+
+
+def _alike(name: str, known: Iterable[str]) -> list[str]:
+    """Those that begin with the same letter and are a letter longer or shorter at most."""
+    return sorted(
+        each
+        for each in known
+        if each[:1].casefold() == name[0].casefold() and abs(len(each) - len(name)) <= 1
+    )

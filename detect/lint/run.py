@@ -39,6 +39,7 @@ CHECKS: tuple[Check, ...] = (
     logic.Ungrouped(),
     logic.UnusedFilter(),
     logic.UnsuppliedField(),
+    logic.MistypedField(),
     values.WildcardOnly(),
     values.PlainRegex(),
     values.ControlCharacter(),

@@ -140,11 +140,23 @@ def test_a_check_names_the_rule_it_is_about(
     assert f"{found[0].level}: {check}: " in str(found[0])
 
 
+@pytest.mark.parametrize("name", ["Imaeg", "commandLine", "ParentImages"])
+def test_a_mistyped_field_is_told_with_what_was_meant(tmp_path: Path, name: str) -> None:
+    logsource = {"product": "windows", "category": "process_creation"}
+    asked = {"s": {f"{name}|endswith": "evil.exe", "Image": "x.exe"}, "condition": "s"}
+    content = {**GOOD, "logsource": logsource, "detection": asked}
+    found = looked_at(tmp_path, content, taxonomy=None)
+    (issue,) = [each for each in found if each.check == "mistyped-field"]
+    assert f"nothing is mapped as '{name}'; did you mean '" in issue.message
+    assert issue.place.key == f"detection.s.{name}|endswith"
+
+
 def test_every_check_is_tested() -> None:
     tested = {check for check, _, _ in BAD} | {
         "duplicate-title",
         "duplicate-logic",
         "unsupplied-field",
+        "mistyped-field",
     }
     assert {check.name for check in CHECKS} == tested
     assert len(CHECKS) == len({check.name for check in CHECKS})
