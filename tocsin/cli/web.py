@@ -37,11 +37,7 @@ async def serve(
 
     `announce` is entered with the page's address while it is served.
     """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # asyncio sets TCP_NODELAY only where the protocol is named; without it each answer on a
-    # connection that is kept takes 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = unbound(settings.host)
     try:
         listener.bind((settings.host, settings.port))
     except OSError as error:
@@ -62,6 +58,18 @@ async def serve(
             await server.serve(sockets=[listener])
         finally:
             server.should_exit = True
+
+
+def unbound(host: str) -> socket.socket:
+    """A socket to listen on an address of this kind.
+
+    asyncio sets TCP_NODELAY only where the protocol is named; without it each answer on a
+    connection that is kept takes 40 ms.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made
 
 
 def _url(listener: socket.socket) -> str:
