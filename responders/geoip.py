@@ -23,7 +23,7 @@ MAX_DATABASE = 512 * 1024 * 1024
 class GeoipConfig(BaseModel):
     """`databases`: city or country and ASN files; what one does not have, another may."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     databases: Annotated[tuple[Path, ...], Field(min_length=1)]
 

@@ -35,7 +35,7 @@ class Endpoint(BaseModel):
     probe answers 2xx for yes and 404 for no.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: Literal["read", "send", "contain", "part"] = "read"
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class InventoryConfig(BaseModel):
     """`path` of the file; its suffix (.csv, .yml, .yaml) says which form it has."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     path: Path
 

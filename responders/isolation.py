@@ -43,7 +43,7 @@ class IsolationConfig(BaseModel):
     cannot undo what it did.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     hosts: Annotated[dict[str, NftPlace], Field(min_length=1)]
     keep: Annotated[tuple[Network, ...], Field(min_length=1)]

@@ -48,7 +48,7 @@ class NftPlace(BaseModel):
     With `ssh` it runs on that machine; responders/agents/nft_gate.py is what the key may do there.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     command: Annotated[tuple[str, ...], Field(min_length=1)] = ("nft",)
     ssh: SshTarget | None = None

@@ -63,7 +63,7 @@ Url = Annotated[str, AfterValidator(_base)]
 class ProductConfig(BaseModel):
     """Plain http is refused unless `allow_http`; `ca_file` names authorities of your own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     ca_file: str = ""
     allow_http: bool = False

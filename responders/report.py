@@ -55,7 +55,7 @@ class ReportConfig(BaseModel):
     ours, any other name is what `template` of a step may say. `font` is a TrueType file for PDF.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     directory: Path = Path("reports")
     templates: Path | None = None

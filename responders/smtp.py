@@ -48,7 +48,7 @@ MANIFEST = Manifest(
 class SmtpConfig(BaseModel):
     """`channels` maps our names to recipients. `security: none` is for a relay on this machine."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     host: str
     port: Annotated[int, Field(ge=1, le=65_535)] = 587

@@ -41,7 +41,7 @@ class SshTarget(BaseModel):
     configuration says.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}$")]
     user: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9._-]{0,63}$|^$")] = ""

@@ -44,7 +44,7 @@ class Command(BaseModel):
     `reads`: it changes nothing and may be repeated.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     argv: Annotated[tuple[str, ...], Field(min_length=1)]
     values: dict[str, Pattern] = {}
@@ -61,7 +61,7 @@ class Command(BaseModel):
 class SshConfig(BaseModel):
     """The machines and the commands, by names of ours."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     hosts: Annotated[dict[str, SshTarget], Field(min_length=1)]
     commands: Annotated[dict[str, Command], Field(min_length=1)]

@@ -37,7 +37,7 @@ class WebhookConfig(BaseModel):
     reference (env:NAME, file:/path).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     channels: dict[str, str] = {}
     containment: str = ""
