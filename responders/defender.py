@@ -110,11 +110,12 @@ class Defender(Product):
         """The last action that counts, {} if there was none."""
         params = {
             "$filter": f"machineId eq '{machine}' and (type eq 'Isolate' or type eq 'Unisolate')",
-            "$orderby": "creationDateTimeUtc desc",
-            "$top": "20",
+            "$top": "1000",
         }
         found = rows(await self._ask(call, "GET", "/api/machineactions", params), "value")
-        return next((each for each in found if each.get("status") not in _VOID), {})
+        counted = [each for each in found if each.get("status") not in _VOID]
+        # The API filters and does not sort.
+        return max(counted, key=lambda each: str(each.get("creationDateTimeUtc", "")), default={})
 
     async def _machine(self, call: Call) -> str:
         """The id of the one machine of that name; several would mean isolating the wrong one."""

@@ -166,7 +166,7 @@ class DefenderVendor(OAuthVendor):
 
     @route("GET", "/api/machineactions")
     def _list(self, request: Request) -> Reply:
-        return Reply(200, {"value": self.actions[::-1]})
+        return Reply(200, {"value": self.actions})
 
     @route("POST", "/api/machines/m-1/(isolate|unisolate)")
     def _act(self, request: Request, way: str) -> Reply:
@@ -175,6 +175,8 @@ class DefenderVendor(OAuthVendor):
                 400, {"error": {"code": "ActiveRequestAlreadyExists", "message": "active"}}
             )
         self.effects += way == "isolate"
-        made = {"id": f"a{len(self.actions)}", "type": way.capitalize(), "status": "Pending"}
+        number = len(self.actions)
+        made = {"id": f"a{number}", "type": way.capitalize(), "status": "Pending"}
+        made["creationDateTimeUtc"] = f"2026-01-01T00:00:{number:02d}Z"
         self.actions.append(made)
         return Reply(201, made)
