@@ -98,9 +98,7 @@ class Operations:
         patience: float = PATIENCE,
     ) -> None:
         """`patience` is how long an answer waits for its run, s: 0 where nobody runs."""
-        self.answering = Answering(
-            log, store, clock, approvers or Approvers({}), patience=patience
-        )
+        self.answering = Answering(log, store, clock, approvers or Approvers({}), patience=patience)
         self._log = log
         self._store = store
         self._clock = clock
