@@ -18,7 +18,7 @@ from tocsin.log.base import Record
 from tocsin.state import KeyedState
 
 #: Records per measurement, in batches as the runtime hands them over.
-RECORDS = 40_000
+RECORDS = 20_000
 BATCH = 1_000
 ROUNDS = 5
 
