@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tocsin.console.questions import KINDS, Question, questions
+from tocsin.console.questions import KINDS, Question, began, questions
 from tocsin.contracts import Decision, Topics
 from tocsin.errors import ConfigError, StoreError
 from tocsin.ids import digest
@@ -102,18 +102,14 @@ class Desk:
 
     async def whole(self, question: Question) -> Question:
         """The question with what its run began with, as far as that is known."""
-        where = {"run_id": question.run_id, "kind": "started"}
-        started = await self._records.list(RUNS, limit=1, where=where)
-        data = started[0].get("data") if started else {}
-        data = data if isinstance(data, dict) else {}
-        alert_id = str(data.get("alert", ""))
-        return replace(
-            question,
-            playbook=f"{data.get('playbook', '')} v{data.get('version', '')}" if data else "",
-            mode=str(data.get("mode", "")),
-            alert_id=alert_id,
-            alert=(await self._records.get(ALERTS, alert_id) if alert_id else None) or {},
-        )
+        if not question.playbook:
+            where = {"run_id": question.run_id, "kind": "started"}
+            for event in await self._records.list(RUNS, limit=1, where=where):
+                data = event.get("data")
+                question = began(question, data if isinstance(data, dict) else {})
+        if not question.alert_id:
+            return question
+        return replace(question, alert=await self._records.get(ALERTS, question.alert_id) or {})
 
     async def events(self, run_id: str) -> list[dict[str, Any]]:
         """The events of one run, in order."""

@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 #: Kinds of run events that say how approvals stand.
-KINDS = ("approval_requested", "answered", "decided", "cancelled", "timed_out", "finished")
+KINDS = (
+    "started",
+    "approval_requested",
+    "answered",
+    "decided",
+    "cancelled",
+    "timed_out",
+    "finished",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +79,15 @@ def questions(events: Iterable[Mapping[str, Any]]) -> list[Question]:
     """All approvals that `events` of any runs tell of, oldest first; the order does not matter."""
     found: dict[tuple[str, str], Question] = {}
     over: dict[str, str] = {}
+    begun: dict[str, Mapping[str, Any]] = {}
     for event in sorted(events, key=_order):
         run_id, step = str(event.get("run_id", "")), str(event.get("step") or "")
         kind, data = event.get("kind"), _mapping(event.get("data"))
         if kind == "finished" or (kind == "cancelled" and not step):
             over[run_id] = str(data.get("reason") or data.get("outcome") or kind)
+            continue
+        if kind == "started":
+            begun[run_id] = data
             continue
         known = found.get((run_id, step))
         if kind == "approval_requested":
@@ -87,8 +99,20 @@ def questions(events: Iterable[Mapping[str, Any]]) -> list[Question]:
         replace(each, state="over", reason=over[each.run_id])
         if each.state == "open" and each.run_id in over
         else each
-        for each in found.values()
+        for each in (began(one, begun.get(one.run_id, {})) for one in found.values())
     ]
+
+
+def began(question: Question, data: Mapping[str, Any]) -> Question:
+    """The question with what its run's `started` event says."""
+    if not data:
+        return question
+    return replace(
+        question,
+        playbook=f"{data.get('playbook', '')} v{data.get('version', '')}",
+        mode=str(data.get("mode", "")),
+        alert_id=str(data.get("alert", "")),
+    )
 
 
 def _order(event: Mapping[str, Any]) -> tuple[str, int]:
