@@ -24,13 +24,13 @@ from tests.flow.world import PLAYBOOK, Outcome, configure, outcome, records, sto
 from tests.playbooks.counting_target import CountingTarget, counting_target
 from tocsin.contracts import Topics
 from tocsin.errors import LogUnavailable
+from tocsin.log.base import Outgoing, Topic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
     from tocsin.cli.pipeline import Pipeline
-    from tocsin.log.base import Outgoing
 
 NOISE = 20
 
@@ -68,10 +68,10 @@ def good_day(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, set[str
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of 24 MB."""
+    """A file system of its own, of 96 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(disk)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
@@ -92,6 +92,10 @@ def fill(disk: Path) -> Path:
             except OSError:
                 continue
     return ballast
+
+
+#: More than the log's files have room for inside when the disk is full (the -wal file keeps 8 MiB).
+LARGE = [Outgoing("large", bytes(6 * 1024 * 1024))] * 4
 
 
 async def append_stubbornly(pipeline: Pipeline, records_: Sequence[Outgoing]) -> list[str]:
@@ -134,8 +138,9 @@ async def test_a_full_disk_in_the_middle(
                 return any((await pipeline.log.end_offsets(topic)).values())
 
             await until(f"the first of {topic}", begun)
+            await pipeline.log.create([Topic("large")])
             ballast = fill(small_disk)
-            feeding = asyncio.create_task(append_stubbornly(pipeline, lines[half:]))
+            feeding = asyncio.create_task(append_stubbornly(pipeline, [*LARGE, *lines[half:]]))
 
             async def stuck() -> bool:
                 return any(str(database) in reason for reason in pipeline.down())
