@@ -7,11 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
 
+import playbooks
 from tests.cli.conftest import command
 from tests.cli.test_operations import held
 from tocsin.cli.main import COMMANDS, cli
@@ -19,7 +21,6 @@ from tocsin.log.base import MAX_RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.cli.conftest import Made, Ran
 
@@ -167,7 +168,9 @@ tests:
 class TestPlaybooks:
     def test_the_library_is_valid_and_passes_its_tests(self, tocsin: Callable[..., Ran]) -> None:
         valid = tocsin("playbook", "validate")
-        assert (valid.code, valid.out.count(": valid (")) == (0, 3)
+        library = Path(playbooks.__path__[0]) / "library"
+        ours = [file for file in library.glob("*.yml") if not file.name.endswith(".test.yml")]
+        assert (valid.code, valid.out.count(": valid (")) == (0, len(ours))
         tested = tocsin("playbook", "test")
         assert tested.code == 0
         passed, _, total, *_ = tested.err.split()
