@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# One more than cores: many tests wait for processes that they started.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) + 1)")
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test check live bench lock clean
@@ -22,13 +24,13 @@ demo: venv ## feed an attack story to the embedded pipeline and watch (DEMO_ARGS
 	@$(BIN)/tocsin demo $(DEMO_ARGS)
 
 test: venv ## unit, contract, flow and fault tests; no server needed
-	$(BIN)/python -m pytest -n auto --dist worksteal $(TEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TEST_ARGS)
 
 check: venv ## lint, types, import rules, unit tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not live and not slow"
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not live and not slow"
 
 live: venv ## tests against real servers (dev/ fetches and starts them)
 	$(BIN)/python -m pytest -m live --timeout 600 $(TEST_ARGS)
