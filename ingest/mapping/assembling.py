@@ -18,7 +18,7 @@ from ingest.mapping.companions import (
     program_name,
     same,
 )
-from ingest.mapping.emitting import PART, READY, SAFE, WHOLE, Known, constant
+from ingest.mapping.emitting import PART, READY, SAFE, WHOLE, Known, Unsupported, constant
 from ingest.mapping.line import WINLOG
 from ingest.mapping.plain import TIME_UNREADABLE
 from ingest.mapping.targets import ECS, IP, LONG
@@ -36,10 +36,6 @@ _JSON_FORMS = {IP: SAFE, LONG: WHOLE}
 
 #: A node of the document: a value, or objects by name.
 Tree = dict[str, Any]
-
-
-class Unsupported(Exception):
-    """A program that has to be interpreted."""
 
 
 class Assembler:
@@ -149,9 +145,8 @@ class Assembler:
             targets["process.name"] = constant(program_name(unit.facts.common or ""))
         elif not (name is not None and name.sure) and not (path is not None and path.sure):
             made = w.name("t")
-            w.line(
-                f"{made} = {unit.header('program') if unit.headed else unit.of_header('program')}"
-            )
+            given = unit.fields.header("program") if unit.headed else unit.of_header("program")
+            w.line(f"{made} = {given}")
             test = "" if unit.headed else f"{made} is not None and "
             w.line(f"if {test}'/' in {made}: {made} = program_name({made})")
             if name is None and path is None:
@@ -190,7 +185,7 @@ class Assembler:
             return
         if name is None and other is None:
             if self.unit.headed:
-                made = self.unit.header("host")
+                made = self.unit.fields.header("host")
             else:
                 made = w.name("t")
                 w.line(f"{made} = {self.unit.of_header('host')}")
@@ -320,9 +315,9 @@ class Assembler:
     def _identity(self) -> None:
         w, identity = self.w, self.unit.program.identity
         if identity is not None:
-            operand = self.unit.value(identity)
+            operand = self.unit.sources.value(identity)
             self.unit.present(operand)
-            code = self.unit.local(operand)
+            code = self.unit.fields.local(operand)
             name = w.name("v")
             missing = (
                 "False" if code in self.unit.env.present else f"{code} is None or absent({code})"

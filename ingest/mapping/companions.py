@@ -88,6 +88,9 @@ RELATED: dict[str, tuple[str, ...]] = {
     "related.hash": tuple(f"{what}.hash.{name}" for what in _HASHED for name in parts.HASHES),
 }
 
+#: Lists that more is added to at the end, so that they are no JSON before.
+STILL_LISTS = frozenset({"tags", *RELATED})
+
 
 def complete(out: dict[str, Any]) -> None:
     """Add the companions of a flat document, then what is related."""

@@ -37,16 +37,16 @@ class ConditionCode:
     def _check(self, check: Check) -> str:
         unit = self._unit
         if check.kind == "there":
-            return unit.there(check.path)
-        operand = unit.look(check.path)
+            return unit.fields.there(check.path)
+        operand = unit.fields.look(check.path)
         if operand.nothing:
             return "False"
         if check.path.header == "source" and unit.facts.source is not None:
             return str(compare(check, unit.facts.source))
-        name = unit.local(operand)
+        name = unit.fields.local(operand)
         operand = Operand(name, operand.kind, operand.form)
         if check.kind == "exists":
-            absent = unit.is_absent(operand)
+            absent = unit.fields.is_absent(operand)
             return "True" if absent == "False" else f"(not ({absent}))"
         single = operand.kind == TEXT
         if check.kind == "equal":

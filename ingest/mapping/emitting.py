@@ -24,6 +24,10 @@ RAW, TEXT, CLEAN = "raw", "text", "clean"
 PART, SAFE, WHOLE, READY = "part", "safe", "whole", "ready"
 
 
+class Unsupported(Exception):
+    """A program that has to be interpreted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """A value at a point of the program: a constant, or a variable of the generated function."""
@@ -48,6 +52,25 @@ def constant(value: Any) -> Known:
     text = isinstance(value, str)
     safe = text and orjson.dumps(value) == f'"{value}"'.encode()
     return Known(constant=value, sure=True, plain=text, form=SAFE if safe else "")
+
+
+def is_ready(known: Known) -> bool:
+    """Whether a value is JSON already, or a list that can be written as such beforehand."""
+    return known.form == READY if known.name else isinstance(known.constant, list)
+
+
+def ready(known: Known) -> Known:
+    """A constant as JSON."""
+    text = orjson.dumps(known.constant).decode()
+    return Known(constant=text, sure=True, form=READY)
+
+
+def common_form(known: list[Known | None]) -> str:
+    """The form of a variable that holds any of several values."""
+    forms = {one.form for one in known if one is not None}
+    if forms == {SAFE, PART}:
+        return PART
+    return forms.pop() if len(forms) == 1 else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ingest.mapping import plain
-from ingest.mapping.assembling import Unsupported
-from ingest.mapping.compiler import Unit, dispatch, first_match, plan_of, reads_message
-from ingest.mapping.emitting import Facts
+from ingest.mapping.compiler import Unit
+from ingest.mapping.dispatching import dispatch, first_match, plan_of, reads_message
+from ingest.mapping.emitting import Facts, Unsupported
 from ingest.mapping.line import NO_HEADER, Line
 from ingest.mapping.program import Match
 from ingest.mapping.values import absent

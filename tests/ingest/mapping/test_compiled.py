@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ingest.mapping.assembling import Unsupported
-from ingest.mapping.compiler import Unit, first_match
-from ingest.mapping.emitting import Facts
+from ingest.mapping.compiler import Unit
+from ingest.mapping.dispatching import first_match
+from ingest.mapping.emitting import Facts, Unsupported
 from ingest.mapping.line import NO_HEADER, Header
 from ingest.mapping.origin import Origin
 from ingest.mapping.program import Match, Program
