@@ -39,6 +39,8 @@ class Topics:
     CORRELATE = "correlate-repartition"
     #: Findings keyed by alert deduplication key, for the alert stage.
     FINDINGS = "findings"
+    #: What batches of events say of entities, for the behavior stage; keyed by entity.
+    OBSERVATIONS = "observations"
     ALERTS = "alerts"
     COMMANDS = "commands"
     EFFECTS = "effects"
@@ -46,7 +48,10 @@ class Topics:
     AUDIT = "audit"
     DEAD_LETTERS = "dead-letters"
 
-    ALL = (RAW, EVENTS, CORRELATE, FINDINGS, ALERTS, COMMANDS, EFFECTS, RUNS, AUDIT, DEAD_LETTERS)
+    ALL = (
+        *(RAW, EVENTS, CORRELATE, OBSERVATIONS, FINDINGS, ALERTS),
+        *(COMMANDS, EFFECTS, RUNS, AUDIT, DEAD_LETTERS),
+    )
 
 
 @dataclass(frozen=True, slots=True)
