@@ -23,10 +23,12 @@ from playbooks.act_model import Place, Policy, Route, Step
 from playbooks.act_partition import Lane, Partition, Work
 from playbooks.act_records import failed, prune, returned
 from playbooks.act_undo import due_effects
+from playbooks.reconciler import Reconciler
 from tocsin.contracts import Effect, Failure, Mode, Topics
 from tocsin.deadletters import dead_letters
 from tocsin.errors import ConfigError, LogError
 from tocsin.log.base import Completion, Outgoing, TopicPartition
+from tocsin.reconcile_config import ReconcileSettings
 from tocsin.stage import Batch
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ class ActWorker:
         metrics: Metrics,
         mode: Mode = Mode.DRY_RUN,
         notify_in_dry_run: bool = False,
+        reconcile: ReconcileSettings | None = None,
     ) -> None:
         self._log = log
         self._connectors = connectors
@@ -98,6 +101,10 @@ class ActWorker:
         self.down = ""
         self._stopping = asyncio.Event()
         self._calls = Calls(connectors, clock)
+        reconcile = reconcile or ReconcileSettings(every=0)
+        self._reconciler = Reconciler(
+            connectors, self._calls.slot, clock, metrics, every=reconcile.every
+        )
         undoers = {
             (name, action.verb): Route(name, action)
             for name, connector in connectors.items()
@@ -109,6 +116,8 @@ class ActWorker:
             site=guards(),
             mode=mode,
             notify_in_dry_run=notify_in_dry_run,
+            reapply_missing=reconcile.reapply_missing,
+            remove_orphans=reconcile.remove_orphans,
         )
 
     def stop(self) -> None:
@@ -154,7 +163,7 @@ class ActWorker:
             NAME, Topics.EFFECTS, stateful=True, listener=session
         )
         try:
-            await session.run(subscription, self._stopping, self._guards)
+            await session.run(subscription, self._stopping, self._guards, self._reconciler)
         finally:
             self._policy = session.policy
             await subscription.close()
@@ -209,6 +218,7 @@ class _Session:
         subscription: Subscription,
         stopping: asyncio.Event,
         current: Callable[[], SiteGuards],
+        reconciler: Reconciler,
     ) -> None:
         self._subscription = subscription
         try:
@@ -217,6 +227,9 @@ class _Session:
                 background = (
                     tasks.create_task(self._write_all(), name="act writer"),
                     tasks.create_task(self._tick_all(current), name="act ticker"),
+                    tasks.create_task(
+                        reconciler.run(self._log, subscription), name="act reconciler"
+                    ),
                 )
                 await self._poll_all(stopping)
                 await self._drain()

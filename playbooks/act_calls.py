@@ -133,7 +133,11 @@ async def _probe(connector: Connector, invocation: Invocation) -> dict[str, Any]
 
 
 async def _undo(connector: Connector, invocation: Invocation) -> Outcome:
-    proof = _checked(await connector.undo(invocation.call, invocation.proof))
+    before = invocation.proof
+    if invocation.lease is None:
+        # Nobody kept a proof of what no lease holds: the product itself gives one.
+        before = await connector.probe(invocation.call) or {}
+    proof = _checked(await connector.undo(invocation.call, before))
     if AS_WAS in proof:
         # It was so before our lease: that the product still shows it is no failure.
         return Outcome({**proof, "verified": False})

@@ -38,7 +38,8 @@ class Policy:
     """What decisions depend on besides state: configuration, as of now.
 
     `routes` are the bindings (verb → route); `undoers` every (connector, verb) there is, for
-    leases opened before a binding changed.
+    leases opened before a binding changed. `reapply_missing` and `remove_orphans` say what is done
+    about differences between leases and products (see reconcile).
     """
 
     routes: Mapping[str, Route]
@@ -46,6 +47,8 @@ class Policy:
     site: SiteGuards
     mode: Mode = Mode.DRY_RUN
     notify_in_dry_run: bool = False
+    reapply_missing: bool = False
+    remove_orphans: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from playbooks.act_records import (
 )
 from playbooks.act_undo import begin_expiry, begin_release, finish_undo
 from playbooks.leases import Todo
+from playbooks.reconcile import begin_reconcile, finish_reconcile
 from responders.base import Action, ActionClass, Call, EntityKind, Idempotence
 from tocsin.contracts import (
     Effect,
@@ -54,6 +55,8 @@ def begin(
             return begin_expiry(state, effect, place, policy)
         case "release":
             return begin_release(state, effect, place, policy)
+        case "reconcile":
+            return begin_reconcile(state, effect, place, policy, windows)
         case "apply":
             return _begin_apply(state, effect, place, policy, windows)
 
@@ -62,6 +65,8 @@ def finish(
     state: State, effect: Effect, place: Place, invocation: Invocation, outcome: Outcome
 ) -> Step:
     """Record how the call of `begin` ended."""
+    if effect.operation == "reconcile":
+        return finish_reconcile(state, effect, place, invocation, outcome)
     if invocation.undo:
         return finish_undo(state, effect, place, invocation, outcome)
     return _finish_apply(state, effect, place, invocation, outcome)
@@ -69,6 +74,8 @@ def finish(
 
 def connector_of(state: State, effect: Effect, policy: Policy) -> str:
     """The connector that `effect` will call, "" if none: it decides whose turn must be awaited."""
+    if effect.operation == "reconcile":
+        return str(effect.inputs["connector"])
     if effect.operation != "apply":
         lease = read_lease(state, effect.verb, effect.target)
         return lease.connector if lease else ""

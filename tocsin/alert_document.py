@@ -44,12 +44,14 @@ _RULESETS = {
     "correlation": "sigma",
     "behavior": "tocsin-behavior",
     "indicator": "tocsin-indicators",
+    "system": "tocsin-system",
 }
 _ACTIONS = {
     "sigma": "rule-matched",
     "correlation": "correlation-matched",
     "behavior": "behavior-detected",
     "indicator": "indicator-matched",
+    "system": "difference-noticed",
 }
 
 #: Rule tags that playbooks ask for; each is in every document under `tocsin`, true or false.

@@ -40,6 +40,7 @@ from tocsin.contracts import SEVERITY, Mode
 from tocsin.enrichment_config import EnrichmentSettings as EnrichmentSettings
 from tocsin.enrichment_config import IndicatorSettings, PrivacySettings
 from tocsin.errors import ConfigError
+from tocsin.reconcile_config import ReconcileSettings
 from tocsin.source_config import SOURCE_TYPES, AnySource
 from tocsin.source_config import FileSource as FileSource
 
@@ -159,6 +160,7 @@ class ResponseSettings(Section):
     guards: GuardSettings = GuardSettings()
     approvers: dict[str, Approver] = Field(default={})
     links: LinkSettings = LinkSettings()
+    reconcile: ReconcileSettings = ReconcileSettings()
     reports: Path = Path("reports")
 
 

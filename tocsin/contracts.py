@@ -117,7 +117,7 @@ class Rule(Contract):
     name: str
     hash: str
     level: Literal["informational", "low", "medium", "high", "critical"] = "medium"
-    type: Literal["sigma", "correlation", "behavior", "indicator"] = "sigma"
+    type: Literal["sigma", "correlation", "behavior", "indicator", "system"] = "sigma"
     author: str = ""
     license: str = ""
     description: str = ""
@@ -222,13 +222,30 @@ class Alert(Contract):
     tenant: str = "default"
 
 
+class Asked(Contract):
+    """Who is asked where no step of a playbook asks: a group, how many of it, never whom."""
+
+    group: str
+    quorum: int = 1
+    excluded: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+
+
 class Hold(Contract):
-    """How long a containment lasts, in ms; see playbooks.md, leases."""
+    """How long a containment lasts, in ms; see playbooks.md, leases.
+
+    With `on_expiry` approval `ask` says who decides whether it ends at its time.
+    """
 
     ttl: int
     max: int
     extend_on_repeat: float = 1.0
     on_expiry: Literal["undo", "approval"] = "undo"
+    ask: Asked | None = None
+
+
+#: What a guard does that says no: refuse for good, or let people decide.
+Exceed = Literal["refuse", "approval"]
 
 
 class Rate(Contract):
@@ -236,14 +253,41 @@ class Rate(Contract):
 
     max: int
     per: int
-    exceed: Literal["refuse", "approval"] = "refuse"
+    exceed: Exceed = "refuse"
+
+
+class Share(Contract):
+    """At most `percent` of the entries of the list `of` are held by one verb at a time."""
+
+    percent: float
+    of: str = "fleet"
+    exceed: Exceed = "refuse"
+
+
+class Quiet(Contract):
+    """Hours (minutes since midnight in `zone`) and days (0 is Monday) in which nothing is done.
+
+    `until` before `since` goes over midnight; the day is that on which the hours began.
+    """
+
+    since: int = 0
+    until: int = 1440
+    days: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
+    zone: str = "UTC"
+    exceed: Exceed = "refuse"
 
 
 class Guard(Contract):
-    """What may stop an effect: named lists its target must not overlap, and a rate."""
+    """What may stop an effect: named lists its target must not overlap, rate, share, hours.
+
+    `waived` are guards, of those that ask, that people have overruled for this very effect.
+    """
 
     never: tuple[str, ...] = ()
     rate: Rate | None = None
+    share: Share | None = None
+    quiet: tuple[Quiet, ...] = ()
+    waived: tuple[str, ...] = ()
 
 
 class Mode(StrEnum):
@@ -257,12 +301,13 @@ class Effect(Contract):
     """Something to do to a target, asked for by a step of a run.
 
     `id` is the same for every attempt and is the idempotency key given to the product;
-    `operation` is `apply`, or for leases `expire`, `release` and `undo`.
+    `operation` is `apply`, or for leases `expire` and `release`, or `reconcile`: what a product
+    was seen to have.
     Keyed by `target` in the log, so effects on one target are in order.
     """
 
     id: str
-    operation: Literal["apply", "expire", "release"] = "apply"
+    operation: Literal["apply", "expire", "release", "reconcile"] = "apply"
     run_id: str
     alert_id: str = ""
     playbook: str = ""
@@ -289,11 +334,12 @@ class Failure(Contract):
 
 
 class Verdict(Contract):
-    """What one guard said of one effect."""
+    """What one guard said of one effect; `asks` if people may overrule its refusal."""
 
     guard: str
     allowed: bool
     reason: str = ""
+    asks: bool = False
 
 
 class EffectStatus(StrEnum):
@@ -314,9 +360,13 @@ class Holder(Contract):
 
 
 class LeaseState(StrEnum):
-    """`undoing`: the last holder left and the product has not confirmed yet."""
+    """`undoing`: the last holder left and the product has not confirmed yet.
+
+    `asking`: its time is up, it is still in force, and people are asked whether it may end.
+    """
 
     ACTIVE = "active"
+    ASKING = "asking"
     UNDOING = "undoing"
     RELEASED = "released"
     UNDO_FAILED = "undo_failed"
@@ -328,7 +378,7 @@ class Lease(Contract):
     `generation` grows each time the containment is applied anew; `repeats` counts the requests
     of this generation after the first; a holder whose `expires` has passed holds nothing any
     more; `changed` grows with every change; `proof` is what the product answered; `undo_inputs`
-    is what undoing needs.
+    is what undoing needs. `ask` says who is asked before time ends it, `asked` how often they were.
     """
 
     id: str
@@ -346,6 +396,8 @@ class Lease(Contract):
     undo_inputs: dict[str, Any] = {}
     undo_attempts: int = 0
     failure: Failure | None = None
+    ask: Asked | None = None
+    asked: int = 0
 
 
 class Result(Contract):
@@ -366,14 +418,28 @@ class Result(Contract):
     at: int
 
 
+class Parent(Contract):
+    """The step of the run that called a sub-playbook; `depth` counts the calls above it."""
+
+    run_id: str
+    step: str
+    depth: int = 1
+
+
 class Start(Contract):
-    """Start a run, or attach the alert's newer revision to it."""
+    """Start a run, or attach the alert's newer revision to it.
+
+    A sub-playbook has a `parent`, `inputs`, and its `source` as the parent has pinned it.
+    """
 
     kind: Literal["start"] = "start"
     run_id: str
     playbook: str
     playbook_hash: str
     alert: dict[str, Any]
+    inputs: dict[str, Any] = {}
+    parent: Parent | None = None
+    source: dict[str, Any] = {}
     at: int
 
 
@@ -425,16 +491,139 @@ class Decision(Contract):
     at: int
 
 
-#: A record of the `commands` topic, keyed by run id.
-Command = Annotated[Start | Returned | Timer | Cancel | Decision, Field(discriminator="kind")]
+class Ended(Contract):
+    """A sub-playbook has ended: to the run that waits for it at `step`."""
+
+    kind: Literal["ended"] = "ended"
+    run_id: str
+    step: str
+    child: str
+    outcome: str
+    reason: str = ""
+    output: dict[str, Any] = {}
+    at: int
+
+
+class Acquire(Contract):
+    """The run `holder` wants one of the `max` places of a gate; `run_id` is the gate's id."""
+
+    kind: Literal["acquire"] = "acquire"
+    run_id: str
+    holder: str
+    max: Annotated[int, Field(ge=1)]
+    overflow: Literal["queue", "drop"] = "queue"
+    at: int
+
+
+class Leave(Contract):
+    """The run `holder` needs its place, or its turn, at a gate no more."""
+
+    kind: Literal["leave"] = "leave"
+    run_id: str
+    holder: str
+    at: int
+
+
+class Admission(Contract):
+    """A gate's answer to a run: it may go on, or (`admitted` False) must not."""
+
+    kind: Literal["admission"] = "admission"
+    run_id: str
+    gate: str
+    admitted: bool
+    reason: str = ""
+    at: int
+
+
+class Join(Contract):
+    """A run's step wants to ask what others ask too; `run_id` is the id of the common question.
+
+    `actions` is what it would do, as people see it.
+    """
+
+    kind: Literal["join"] = "join"
+    run_id: str
+    member: str
+    step: str
+    plan: str
+    actions: tuple[dict[str, Any], ...] = ()
+    at: int
+
+
+class Member(Contract):
+    """One of the runs that a common question is asked for, with its own plan."""
+
+    run_id: str
+    step: str
+    plan: str
+    actions: tuple[dict[str, Any], ...] = ()
+
+
+class Ask(Contract):
+    """Ask for all `members`, this run among them; who came later waits for the next question."""
+
+    kind: Literal["ask"] = "ask"
+    run_id: str
+    step: str
+    members: tuple[Member, ...]
+    at: int
+
+
+class Settled(Contract):
+    """How a common question ended: from who asked to the question, and from it to each member.
+
+    To the question (`run_id`) `member` is who asked; to a member it is empty and `step` its step.
+    """
+
+    kind: Literal["settled"] = "settled"
+    run_id: str
+    step: str = ""
+    member: str = ""
+    decision: str = ""
+    by: tuple[str, ...] = ()
+    plan: str = ""
+    reason: str = ""
+    at: int
+
+
+class Pardon(Contract):
+    """A person lets a playbook that was put into quarantine start runs again.
+
+    `run_id` is only the key; one is written for each partition.
+    """
+
+    kind: Literal["pardon"] = "pardon"
+    run_id: str
+    playbook: str
+    by: str
+    at: int
+
+
+#: A record of the `commands` topic, keyed by run id (of a gate or question: its own id).
+Command = Annotated[
+    Start
+    | Returned
+    | Timer
+    | Cancel
+    | Decision
+    | Ended
+    | Acquire
+    | Leave
+    | Admission
+    | Join
+    | Ask
+    | Settled
+    | Pardon,
+    Field(discriminator="kind"),
+]
 
 
 class RunEvent(Contract):
     """Something that happened in a run: `seq` counts from 0 without gaps.
 
-    `kind`: started, attached, let, skipped, requested, attempted, retry_scheduled, succeeded,
-    failed, refused, dry_run, unknown, timed_out, cancelled, finished, lease, waiting,
-    approval_requested, answered, decided, verified.
+    `kind`: started, queued, dropped, attached, restarted, let, skipped, requested, called,
+    attempted, retry_scheduled, succeeded, failed, refused, dry_run, unknown, timed_out, cancelled,
+    finished, lease, waiting, joined, approval_requested, answered, decided, verified.
     """
 
     id: str

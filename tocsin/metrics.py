@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client import Counter as PrometheusCounter
 
 if TYPE_CHECKING:
@@ -48,12 +48,27 @@ class Metrics:
         self._dead = self._counter("dead_lettered", "records dead-lettered", "stage", "code")
         self._errors = self._counter("errors", "errors, retried or reported", "stage", "code")
         self._noted = self._counter("noted", "late events, state given up", "stage", "what")
+        self._drift = Gauge(
+            "tocsin_lease_drift",
+            "differences between leases and what products have in force",
+            ["kind", "connector"],
+            registry=self.registry,
+        )
+        self._drifting: set[tuple[str, str]] = set()
         self._seconds = Histogram(
             "tocsin_batch_seconds",
             "time to process and complete a batch",
             ["stage"],
             registry=self.registry,
         )
+
+    def drift(self, differences: Counter[tuple[str, str]]) -> None:
+        """Tell how many differences between leases and products stand, by (kind, connector)."""
+        for labels in self._drifting - differences.keys():
+            self._drift.labels(*labels).set(0)
+        for labels, count in differences.items():
+            self._drift.labels(*labels).set(count)
+        self._drifting |= differences.keys()
 
     def _counter(self, name: str, text: str, *labels: str) -> PrometheusCounter:
         return PrometheusCounter(f"tocsin_{name}", text, labels, registry=self.registry)

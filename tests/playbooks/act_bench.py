@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from playbooks.guards import SiteGuards
     from responders.base import Connector
     from tocsin.log.base import Log
+    from tocsin.reconcile_config import ReconcileSettings
 
 PARTITIONS = 4
 DEADLINE = 20.0
@@ -60,6 +61,7 @@ class Bench:
         guards: Callable[[], SiteGuards] = no_guards,
         bindings: Mapping[str, str] | None = None,
         notify_in_dry_run: bool = False,
+        reconcile: ReconcileSettings | None = None,
     ) -> None:
         self.log = log
         self.clock = clock
@@ -79,6 +81,7 @@ class Bench:
             metrics=self.metrics,
             mode=mode,
             notify_in_dry_run=notify_in_dry_run,
+            reconcile=reconcile,
         )
 
     async def ask(self, *effects: Effect) -> None:

@@ -276,4 +276,5 @@ class Pipeline:
             clock=self.clock,
             metrics=self.metrics,
             mode=response.mode,
+            reconcile=response.reconcile,
         )
