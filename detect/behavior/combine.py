@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from detect.behavior.observation import (
     MAX_PLACES,
-    MAX_SAMPLES,
     MAX_TEXTS,
     MAX_TIMES,
     MAX_VALUES,
-    OTHER,
     Observation,
     Sample,
 )
+from detect.behavior.observer import bounded_counts, settle_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,18 +38,17 @@ def combine(observations: Sequence[Observation]) -> Observation:
         max(each.last for each in observations),
         max(each.peer for each in observations),
     )
-    made.samples = sorted({s for each in observations for s in each.samples})[:MAX_SAMPLES]
+    made.samples = sorted({s for each in observations for s in each.samples})
     places = {sample: at for at, sample in enumerate(made.samples)}
     for each in observations:
         for name, amount in each.sums.items():
             made.sums[name] = made.sums.get(name, 0) + amount
     made.counts = _counts(observations, places)
-    made.texts = {
-        name: sorted({text for each in observations for text in each.texts.get(name, ())})[
-            :MAX_TEXTS
-        ]
-        for name in sorted({name for each in observations for name in each.texts})
-    }
+    settle_samples(made)
+    names = sorted({name for each in observations for name in each.texts})
+    for name in names:
+        texts = {text for each in observations for text in each.texts.get(name, ())}
+        made.texts[name] = sorted(texts)[:MAX_TEXTS]
     made.times = _times(observations)
     made.places = sorted({place for each in observations for place in each.places})[:MAX_PLACES]
     return made
@@ -61,7 +59,7 @@ def _counts(
 ) -> dict[str, dict[str, list[float]]]:
     made: dict[str, dict[str, list[float]]] = {}
     for each in observations:
-        renumbered = [places.get(sample, -1) for sample in each.samples]
+        renumbered = [places[sample] for sample in each.samples]
         for feature, told in each.counts.items():
             into = made.setdefault(feature, {})
             for value, (amount, sample) in told.items():
@@ -72,23 +70,10 @@ def _counts(
                     known[0] += amount
                     if at >= 0 and (known[1] < 0 or at < known[1]):
                         known[1] = at
-    for feature, told in made.items():
-        if len(told) > MAX_VALUES:
-            made[feature] = _bounded(told)
-    return made
-
-
-def _bounded(told: dict[str, list[float]]) -> dict[str, list[float]]:
-    """The first MAX_VALUES values, and the rest as one."""
-    kept: dict[str, list[float]] = {}
-    rest = 0.0
-    for value, entry in sorted(told.items()):
-        if value != OTHER and len(kept) < MAX_VALUES:
-            kept[value] = entry
-        else:
-            rest += entry[0]
-    kept[OTHER] = [rest, -1]
-    return kept
+    return {
+        feature: bounded_counts(told) if len(told) > MAX_VALUES else told
+        for feature, told in made.items()
+    }
 
 
 def _times(observations: Iterable[Observation]) -> dict[str, dict[str, list[int]]]:

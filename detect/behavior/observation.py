@@ -132,8 +132,8 @@ class Observation:
             "n": self.sums,
             "t": self.texts,
             "m": self.times,
-            "w": self.places,
-            "x": self.samples,
+            "w": [list(each) for each in self.places],
+            "x": [list(each) for each in self.samples],
         }
         return {name: value for name, value in told.items() if value or name in "esfl"}
 
@@ -160,7 +160,7 @@ class Observation:
 
 def encode(observation: Observation, piece: Piece) -> bytes:
     """The record of an observation: compact JSON."""
-    return orjson.dumps({**observation.body(), "o": piece})
+    return orjson.dumps({**observation.body(), "o": list(piece)})
 
 
 def decode(data: bytes) -> tuple[Observation, Piece]:

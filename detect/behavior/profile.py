@@ -180,7 +180,7 @@ class Profile:
     ) -> list[tuple[str, str]]:
         counted: list[tuple[str, str]] = []
         hour = observation.start // HOUR
-        if hour != self.hour and observation.sums.get("acts", 1):
+        if hour != self.hour and acted(observation):
             self.hour = hour
             at = hour_of_week(observation.start)
             guarded = ("hour", str(at)) in unusual
@@ -267,11 +267,11 @@ class Profile:
             },
             {feature: round(weight, 2) for feature, weight in self.novel.items()},
             {name: volume.pack() for name, volume in self.volumes.items()},
-            self.places,
+            [list(place) for place in self.places],
             self.memories,
             {name: until for name, until in self.quiet.items() if until > self.last},
             self.risk,
-            self.sample,
+            list(self.sample) if self.sample else 0,
             self.frozen,
         ]
         return orjson.dumps(body)
@@ -294,6 +294,11 @@ class Profile:
         made.sample = Sample(*b[15]) if b[15] else None
         made.frozen = b[16]
         return made
+
+
+def acted(observation: Observation) -> bool:
+    """Whether the slice says when the entity is up: of people only what they sign in for."""
+    return observation.entity.kind != "user" or "logon.success" in observation.counts
 
 
 def typical_hours(profile: Profile, most: int = 3) -> str:

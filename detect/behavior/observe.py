@@ -1,0 +1,67 @@
+"""The observe stage: events to observations, keyed by entity, combined for each batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from detect.behavior.observation import Piece, encode
+from detect.behavior.observer import Observer
+from tocsin.contracts import Topics
+from tocsin.errors import BadInput
+from tocsin.log.base import Outgoing
+from tocsin.stage import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tocsin.log.base import Record
+    from tocsin.state import State
+
+
+class ObserveStage:
+    """Topic EVENTS to OBSERVATIONS (keyed `tenant|kind|id`); stateless."""
+
+    name = "observe"
+    topic = Topics.EVENTS
+    stateful = False
+    #: Records that are combined at once: the more, the less travels.
+    slice = 1_000
+
+    def __init__(self) -> None:
+        self._observer = Observer()
+
+    def process(self, records: Sequence[Record], state: State, now: int) -> Batch:
+        """See tocsin.stage.Stage; raises BadInput for a record that holds no event document."""
+        batch = Batch()
+        if not records:
+            return batch
+        observer = self._observer
+        observer.flush()  # what a batch that failed has left behind
+        for record in records:
+            try:
+                event = orjson.loads(record.value)
+            except orjson.JSONDecodeError as error:
+                raise BadInput("not_json", f"{record.position} is not JSON: {error}") from None
+            if not isinstance(event, dict):
+                raise BadInput("not_an_object", f"{record.position} is no JSON object")
+            if observer.add(event, record.timestamp, str(record.position)):
+                batch.sent += 1
+            else:
+                batch.filtered["nothing_learned"] += 1
+        piece = Piece(records[0].partition, records[0].offset, records[-1].offset)
+        batch.outputs = [
+            Outgoing(
+                Topics.OBSERVATIONS,
+                encode(each, piece),
+                each.entity.key.encode(),
+                timestamp=each.last,
+            )
+            for each in observer.flush()
+        ]
+        return batch
+
+    def tick(self, partition: int, state: State, now: int) -> Sequence[Outgoing]:
+        """Nothing is due by time alone."""
+        return ()
