@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ingest.document import address
+from ingest.document import PORT_MAX, address, whole
 from ingest.generic.outcomes import said
 from ingest.generic.words import spelled, words_of
 from ingest.mapping import convert
@@ -335,7 +335,7 @@ def columns(text: str, found: Candidates, ceiling: int) -> None:
         found.offer("source.ip", ceiling, first)
         found.offer("destination.ip", ceiling, second)
         ports = cells[at + 2 : at + 4]
-        if len(ports) == 2 and all(port.isdigit() and int(port) <= 65_535 for port in ports):
+        if len(ports) == 2 and all(whole(port, PORT_MAX) is not None for port in ports):
             found.offer("source.port", ceiling, ports[0])
             found.offer("destination.port", ceiling, ports[1])
         return

@@ -70,7 +70,10 @@ class SpreadCode:
             self._target(statement, operand)
             return
         names = [self.w.name("t") for _ in statement.targets]
-        self.w.line(f"{', '.join(names)}, = {self.w.bind(parts.url, 'F')}({operand.code})")
+        whole = self.w.name("v")
+        self.w.line(f"{whole} = {self.w.bind(parts.url, 'F')}({operand.code})")
+        self.unit.usual(f"{whole} is None")
+        self.w.line(f"{', '.join(names)}, = {whole}")
         path = names[parts.URL.index("path")]
         self.unit.usual(f"{path} is None")
         names[0] = operand.code

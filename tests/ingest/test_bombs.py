@@ -9,10 +9,12 @@ import orjson
 import pytest
 
 from ingest import normalizer
+from ingest.jsontext import read_json
 from ingest.normalize import MAX_EVENT, NormalizeStage
 from tests.ingest.fuzzing import judged
 from tests.ingest.raw import record
 from tocsin.contracts import DeadLetter, Topics
+from tocsin.errors import BadInput
 from tocsin.log.base import MAX_RECORD
 from tocsin.state import KeyedState
 
@@ -75,6 +77,38 @@ def test_the_number_of_keys_is_bounded(name: str) -> None:
     line = NUMBER[name]
     assert len(line) <= MAX_EVENT
     judged(NormalizeStage(), line)
+
+
+@pytest.mark.parametrize("digits", [b"5" * 5_000, "²".encode(), b"70000"])
+def test_what_is_no_port(digits: bytes) -> None:
+    """Python refuses to read a number of over 4,300 digits, and digits that are none."""
+    judged(NormalizeStage(), b"a,b,c,d,192.0.2.1,198.51.100.2,%b,443,e" % digits)
+
+
+def test_a_url_that_is_too_long_where_its_keys_are_known() -> None:
+    stage = NormalizeStage()
+    line = b"CEF:0|Citrix|NetScaler|NS14.1|APPFW|APPFW_SQL|6|src=192.0.2.9 method=GET request=%b"
+    for path in (b"https://www.example.com/",) * 40 + (b"https://" + b"a" * 70_000,):
+        judged(stage, line % path)
+
+
+def test_digits_that_no_number_holds() -> None:
+    """However a number that is too large stands in JSON, it is written as text."""
+    huge = b"9" * 20
+    for before in (b"", b" ", b"\t", b"-", b"[", b"[ -", b"[1," + b"0" * 30 + b"1 ,"):
+        line = b'{"a":%b%b%b}' % (before, huge, b"]" * before.count(b"["))
+        try:
+            value = read_json(line)["a"]
+        except BadInput:
+            assert b"00" in before
+            continue
+        while isinstance(value, list):
+            value = value[-1]
+        assert value == (b"-" * before.count(b"-") + huge).decode()
+    assert read_json(b'{"a":"x%b","b":%b}' % (huge, b"1" * 19)) == {
+        "a": "x" + huge.decode(),
+        "b": int("1" * 19),
+    }
 
 
 @pytest.mark.parametrize("unit", [b"x", b'"', b"\\", b"\x01", "\N{PILE OF POO}".encode(), b"\xff"])
