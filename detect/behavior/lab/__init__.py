@@ -1,0 +1,1 @@
+"""A simulated company, attacks on it with labels, and what the detectors made of them."""
