@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from detect.conditions import AT, EVENT, FIRED, SHOWN, VALUE, Closing, amount
 from detect.satisfaction import at_of, satisfied
 from detect.slices import MAX_NUMBERS, MAX_SLICE
-from detect.sliding import Added, Firing, Stretch, compact, shown
+from detect.sliding import MAX_VALUE, NOTHING, Added, Firing, Stretch, compact, shown
 from tocsin.ids import digest
 
 if TYPE_CHECKING:
@@ -43,22 +43,43 @@ def insert(
     The slice is None where nothing came of it.
     """
     at, event_id, value, offset = occurrence
-    value = "" if group.condition.measure == "events" else compact(value)
-    span = group.condition.timespan
+    if group.counts_events:
+        value = ""
+    elif len(value) > MAX_VALUE:
+        value = compact(value)
+    span = group.timespan
     start = at // span * span
     own = group.slices.get(start)
-    identity = (at, event_id, value)
-    place = bisect_left(own.entries, identity, key=_identity) if own is not None else 0
-    if own is not None and place < len(own.entries) and _identity(own.entries[place]) == identity:
-        return Added(duplicate=True), None
-    last = start + span - 1 if group.closing is Closing.WINDOW else at
-    if passed is not None and last < passed:
-        return Added(late=True), None
+    place = 0
+    if own is not None and own.entries:
+        entries = own.entries
+        if at > entries[-1][AT]:
+            place = len(entries)
+        else:
+            identity = (at, event_id, value)
+            place = bisect_left(entries, identity, key=_identity)
+            if place < len(entries) and _identity(entries[place]) == identity:
+                return Added(duplicate=True), None
+    if passed is not None:
+        last = start + span - 1 if group.closing is Closing.WINDOW else at
+        if last < passed:
+            return Added(late=True), None
     if own is None:
         own = slices.open(group, start)
-    slices.put(own, place, (*identity, offset), member)
-    evicted = cut(slices, own) if len(own.entries) > own.limit else 0
-    return Added(evicted=evicted), own
+    slices.put(own, place, (at, event_id, value, offset), member)
+    if len(own.entries) > own.limit:
+        return Added(evicted=cut(slices, own)), own
+    return NOTHING, own
+
+
+def waits(own: Slice, at: int) -> bool:
+    """Whether the slice is looked at in time for an event that was put into it at `at`."""
+    if own.awaited is None:
+        return False
+    if own.group.closing is Closing.WINDOW:
+        return True
+    condition = own.group.condition
+    return own.awaited <= at + (condition.timespan if condition.forbidden else 1)
 
 
 def due(own: Slice) -> int | None:
@@ -230,8 +251,9 @@ class Agenda:
 
     def reached(self, watermark: int | None) -> Iterator[str]:
         """The slices that something can be decided of now."""
-        while self._times and watermark is not None and self._times[0][0] <= watermark:
-            yield heapq.heappop(self._times)[1]
+        times = self._times
+        while times and watermark is not None and times[0][0] <= watermark:
+            yield heapq.heappop(times)[1]
 
     def decided(self, own: Slice, offset: int) -> None:
         """The record at `offset` decided something of the slice."""

@@ -96,6 +96,8 @@ class Condition:
     closing: Closing = field(init=False, compare=False, repr=False)
     #: A number of different values, or events, below which no window satisfies this.
     least: int = field(init=False, compare=False, repr=False)
+    #: Rules that some alternative must be without.
+    forbidden: frozenset[str] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.timespan <= 0:
@@ -107,6 +109,8 @@ class Condition:
                 raise ValueError("each alternative of a window needs a rule that must be there")
         elif not self.bounds:
             raise ValueError("a window needs a number to compare with")
+        forbidden = frozenset(rule for term in self.terms for rule in term.without)
+        object.__setattr__(self, "forbidden", forbidden)
         object.__setattr__(self, "closing", self._closing())
         object.__setattr__(self, "least", self._least())
         if self.empty_holds and self.closing is not Closing.WINDOW:
@@ -148,11 +152,6 @@ class Condition:
         return max(max(ceil(bound.number) for bound in self.bounds), 0) + 1
 
     @property
-    def forbidden(self) -> frozenset[str]:
-        """Rules that some alternative must be without."""
-        return frozenset(rule for term in self.terms for rule in term.without)
-
-    @property
     def numeric(self) -> bool:
         """Whether values are numbers."""
         return self.measure in _NUMERIC
@@ -165,7 +164,10 @@ class Condition:
 
     def holds(self, measured: Number) -> bool:
         """Whether a window with this measure satisfies the comparisons."""
-        return all(bound.holds(measured) for bound in self.bounds)
+        for bound in self.bounds:  # noqa: SIM110  # asked for each event of a sum
+            if not _COMPARE[bound.operator](measured, bound.number):
+                return False
+        return True
 
     def measured(self, entries: Sequence[Entry]) -> Number | None:
         """The measure of all of these entries; None for the average of nothing."""
@@ -200,6 +202,7 @@ def number(text: str) -> Number:
     return int(text) if text.isdecimal() else Fraction(text)
 
 
+@lru_cache(maxsize=65_536)
 def amount(text: str) -> Number:
     """The number that a value adds to a sum: none below zero, so that sums only grow."""
     return max(number(text), 0)

@@ -59,34 +59,28 @@ class Expiry:
     """The keys of one state in the order they become due; lives in memory, next to the state."""
 
     def __init__(self) -> None:
-        self._ahead: list[tuple[int, str]] = []
-        self._due: deque[tuple[int, str]] = deque()
+        #: What the watermark has not reached, a heap; and since which offset the others are due.
+        self.ahead: list[tuple[int, str]] = []
+        self.due: deque[tuple[int, str]] = deque()
 
     def add(self, due: int, key: str) -> None:
         """`key` may go once the watermark reaches `due`."""
-        heapq.heappush(self._ahead, (due, key))
-
-    def pending(self, watermark: int, offset: int) -> bool:
-        """Whether `expired` has anything to do."""
-        ahead, due = self._ahead, self._due
-        return bool(
-            (ahead and ahead[0][0] <= watermark) or (due and due[0][0] + REDELIVERY <= offset)
-        )
+        heapq.heappush(self.ahead, (due, key))
 
     def expired(self, watermark: int | None, offset: int, state: Container[str]) -> Iterator[str]:
         """Keys of `state` to delete now, while the record at `offset` is processed."""
-        while self._ahead and watermark is not None and self._ahead[0][0] <= watermark:
-            self._due.append((offset, heapq.heappop(self._ahead)[1]))
-        while self._due and self._due[0][0] + REDELIVERY <= offset:
-            _, key = self._due.popleft()
+        while self.ahead and watermark is not None and self.ahead[0][0] <= watermark:
+            self.due.append((offset, heapq.heappop(self.ahead)[1]))
+        while self.due and self.due[0][0] + REDELIVERY <= offset:
+            _, key = self.due.popleft()
             if key in state:
                 yield key
 
     def oldest(self) -> str | None:
         """The key that would be the next to expire, taken out; None if there is none."""
-        if self._due:
-            return self._due.popleft()[1]
-        return heapq.heappop(self._ahead)[1] if self._ahead else None
+        if self.due:
+            return self.due.popleft()[1]
+        return heapq.heappop(self.ahead)[1] if self.ahead else None
 
 
 class _Kept(NamedTuple, Generic[T]):

@@ -12,16 +12,20 @@ Keys: `slice|GROUP|TIMESPAN|START`, `closing|…` where what satisfies is known 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from detect.chains import after, follow, none, places
 from detect.conditions import AT, EVENT, FIRED, MEMBER, OFFSET, SHOWN, VALUE, Closing, amount
 from detect.expiry import Expiry
-from tocsin.ids import digest
+from tocsin.ids import hasher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from hashlib import blake2b
 
+    from detect.chains import Starts
     from detect.conditions import Condition, Entry, Number
     from tocsin.state import State
 
@@ -68,6 +72,7 @@ class Slice:
         "after",
         "awaited",
         "before",
+        "chains",
         "closed",
         "decided",
         "dirty",
@@ -78,7 +83,6 @@ class Slice:
         "limit",
         "newest",
         "start",
-        "stored",
         "sums",
     )
 
@@ -93,9 +97,8 @@ class Slice:
         self.awaited: int | None = None
         self.before: Slice | None = None
         self.after: Slice | None = None
-        #: Whether the entries are those of the state, which must not be changed.
-        self.stored = False
-        #: Whether the state does not have it as it is.
+        #: Whether the state does not have it as it is; if it does, the entries are the state's,
+        #: which must not be changed.
         self.dirty = False
         self.limit = group.first_limit
         self.newest = -1
@@ -103,13 +106,15 @@ class Slice:
         #: must be counted again.
         self.lasts: dict[str, int] | None = None
         self.sums: list[Number] | None = None
+        #: Where chains that go on in this slice begin (detect.chains), as long as nothing came
+        #: before what was counted.
+        self.chains: Starts | None = None
 
     def restore(self, value: dict[str, Any]) -> None:
         """Take over what the state holds."""
         self.entries = value["entries"]
         self.closed = value.get("closed", self.start)
         self.decided = value.get("decided", [])
-        self.stored = True
         self.newest = max((newest(entry) for entry in self.entries), default=-1)
 
     def member_key(self, entry: Entry) -> str:
@@ -120,7 +125,7 @@ class Slice:
         """The slice as the state holds it, where something is decided later."""
         return {
             "entries": self.entries,
-            "of": list(self.group.owner),
+            "of": self.group.told,
             "closed": self.closed,
             "decided": self.decided,
         }
@@ -129,25 +134,42 @@ class Slice:
         """Whether there is an entry before that time."""
         return bool(self.entries) and self.entries[0][AT] < until
 
-    def counted(self, value: str = "", at: int | None = None) -> dict[str, int]:
-        """Of each value the last time in this slice; `value` was added `at` a time at its end."""
+    def counted(self) -> dict[str, int]:
+        """Of each value the last time in this slice."""
         if self.lasts is None:
             self.lasts = {entry[VALUE]: entry[AT] for entry in self.entries}
-        elif at is not None:
-            self.lasts[value] = at
         return self.lasts
 
     def summed(self, value: str | None = None) -> list[Number]:
         """The sums of the values up to each entry; `value` was added at the end."""
-        if self.sums is None:
-            self.sums = list(accumulate(amount(entry[VALUE]) for entry in self.entries))
+        sums = self.sums
+        if sums is None:
+            sums = self.sums = list(accumulate([amount(entry[VALUE]) for entry in self.entries]))
         elif value is not None:
-            self.sums.append((self.sums[-1] if self.sums else 0) + amount(value))
-        return self.sums
+            sums.append((sums[-1] if sums else 0) + amount(value))
+        return sums
+
+    def chained(self, value: str = "", at: int | None = None) -> Starts:
+        """Where chains begin (detect.chains); `value` was added `at` a time at the end.
+
+        What a slice further back changes in those of the one before is too long ago to matter.
+        """
+        where, condition = self.group.places, self.group.condition
+        if self.chains is not None:
+            if at is not None:
+                follow(self.chains, where.get(value, ()), at)
+        elif self.before is None:
+            begun = none(len(condition.order), condition.threshold)
+            self.chains = after(begun, self.entries, where)
+        else:
+            self.chains = after(self.before.chained(), self.entries, where)
+        return self.chains
 
     def forget(self) -> None:
-        """What was counted has to be counted again."""
-        self.lasts = self.sums = None
+        """What was counted has to be counted again, also of what goes on in the next slice."""
+        self.lasts = self.sums = self.chains = None
+        if self.after is not None:
+            self.after.chains = None
 
 
 def newest(entry: Entry) -> int:
@@ -164,6 +186,8 @@ class Group:
 
     __slots__ = (
         "_most",
+        "at_once",
+        "chain",
         "closing",
         "condition",
         "counts_events",
@@ -171,35 +195,54 @@ class Group:
         "first_limit",
         "key",
         "least",
+        "numeric",
         "owner",
+        "places",
         "prefix",
         "slices",
         "timespan",
+        "told",
     )
 
     def __init__(self, owner: Owner, condition: Condition) -> None:
         self.owner = owner
         self.condition = condition
         self.closing = condition.closing
+        self.at_once = self.closing is Closing.AT_ONCE
         self.timespan = condition.timespan
-        self.key = digest("window", owner.hash, owner.tenant, owner.group)
-        kind = _SLICE if self.closing is Closing.AT_ONCE else _CLOSING
+        named = _window(owner.hash, owner.tenant).copy()
+        group = owner.group.encode("utf-8", "surrogatepass")
+        named.update(b"%d:%b" % (len(group), group))
+        self.key = named.hexdigest()
+        kind = _SLICE if self.at_once else _CLOSING
         self.prefix = f"{kind}|{self.key}|{condition.timespan}|"
         self.slices: dict[int, Slice] = {}
+        #: The owner as the state has it.
+        self.told = list(owner)
         self.counts_events = condition.measure == "events"
         self.exact = condition.measure in ("chain", "terms")
+        #: Of rules in their order, the positions of each.
+        self.places = places(condition.order)
+        self.chain = condition.measure == "chain"
+        self.numeric = condition.numeric
         self.least = condition.least
         self._most = MAX_NUMBERS if condition.numeric else MAX_SLICE
         self.first_limit = self.limit(0)
 
     def limit(self, size: int) -> int:
         """At how many entries to look again for some to drop, with `size` of them now."""
-        if self.condition.numeric:
+        if self._most == MAX_NUMBERS:
             return max(size, self._most) + SLACK
         few = 2 * max(size, self.least) + FEW
-        if self.condition.measure == "events":
+        if self.counts_events:
             return few
         return min(few, max(size, self._most) + SLACK)
+
+
+@lru_cache(1_024)
+def _window(rule_hash: str, tenant: str) -> blake2b:
+    """What the ids of an owner's groups have in common."""
+    return hasher("window", rule_hash, tenant)
 
 
 class Slices:
@@ -210,8 +253,11 @@ class Slices:
         self.evicted = 0
         self._patience = patience
         self._groups: dict[str, Group] = {}
+        #: The group of a key (detect.keys.group_key), None if it has no windows in memory.
+        self.known: Callable[[str], Group | None] = self._groups.get
         self._live: dict[str, Slice] = {}
-        self._changed: list[Slice] = []
+        #: What was changed since the last `flush`.
+        self.changed: list[Slice] = []
         self.expiry = Expiry()
         self._stored: dict[str, list[int]] = {}
         self._size = 0
@@ -233,10 +279,6 @@ class Slices:
         """The slice in memory, None if it is not (or no more)."""
         return self._live.get(key)
 
-    def known(self, key: str) -> Group | None:
-        """The group of that key (detect.keys.group_key), None if it has no windows in memory."""
-        return self._groups.get(key)
-
     def group(self, owner: Owner, condition: Condition) -> Group:
         """The group, with its slices of the state."""
         found = self._groups.get(owner.group)
@@ -256,7 +298,7 @@ class Slices:
             self._evict()
         made = Slice(group, start)
         self._link(made)
-        lives = _LIVES if group.closing is Closing.AT_ONCE else _CLOSING_LIVES
+        lives = _LIVES if group.at_once else _CLOSING_LIVES
         self._expect(made.key, start + lives * group.timespan)
         return made
 
@@ -267,6 +309,7 @@ class Slices:
             made.before.after = made
         if made.after is not None:
             made.after.before = made
+            made.after.chains = None
         slices[made.start] = made
         self._live[made.key] = made
         self._groups[made.group.owner.group] = made.group
@@ -304,12 +347,10 @@ class Slices:
 
     def change(self, touched: Slice) -> list[Entry]:
         """The slice's entries, to be changed in place; an entry itself is replaced instead."""
-        if touched.stored:
-            touched.entries = touched.entries.copy()
-            touched.stored = False
         if not touched.dirty:
+            touched.entries = touched.entries.copy()
             touched.dirty = True
-            self._changed.append(touched)
+            self.changed.append(touched)
         return touched.entries
 
     def flush(self) -> None:
@@ -318,15 +359,14 @@ class Slices:
         Members were written before the slices that name them, and are deleted after, so that a
         slice never names a missing one, wherever a sequence of writes is cut off.
         """
-        for touched in self._changed:
+        state = self.state
+        for touched in self.changed:
             if touched.dirty:
-                touched.dirty, touched.stored = False, True
-                self.state[touched.key] = (
-                    {"entries": touched.entries}
-                    if touched.group.closing is Closing.AT_ONCE
-                    else touched.value()
+                touched.dirty = False
+                state[touched.key] = (
+                    {"entries": touched.entries} if touched.group.at_once else touched.value()
                 )
-        self._changed.clear()
+        self.changed.clear()
 
     def expire(self, watermark: int | None, offset: int) -> None:
         """Forget slices that no event in time can need, and no record processed again."""
@@ -367,6 +407,7 @@ class Slices:
             gone.before.after = None
         if gone.after is not None:
             gone.after.before = None
+            gone.after.forget()
         del gone.group.slices[gone.start]
         if not gone.group.slices:
             self._groups.pop(gone.group.owner.group, None)

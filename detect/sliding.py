@@ -26,6 +26,7 @@ from bisect import bisect_left, bisect_right
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+from detect.chains import complete
 from detect.conditions import AT, EVENT, FIRED, MEMBER, OFFSET, SHOWN, VALUE, amount
 from detect.expiry import REDELIVERY
 from detect.satisfaction import at_of, satisfied
@@ -124,16 +125,23 @@ def add(slices: Slices, group: Group, occurrence: Occurrence, member: Member) ->
         or (own.before is not None and offset <= own.before.newest)
     ):
         return _insert(slices, own, Occurrence(at, event_id, value, offset), member)
-    if not own.dirty:
-        entries = slices.change(own)
+    if own.after is not None:
+        own.after.chains = None
+    if not own.dirty:  # as `change`, without the call
+        own.dirty = True
+        entries = own.entries = entries.copy()
+        slices.changed.append(own)
     if len(entries) < MEMBERS_WITHIN:
         entries.append((at, event_id, value, offset, None, None, member))
     else:
         slices.put(own, len(entries), (at, event_id, value, offset), member)
     own.newest = offset
-    if _completes(own, at, value):
-        return Added((_fire_last(slices, own, offset),), _prune(slices, own, offset))
-    if len(own.entries) > own.limit:
+    size = len(entries)
+    if (size >= group.least or own.before is not None) and _completes(own, at, value):
+        firing = _fire_last(slices, own, offset)
+        evicted = _prune(slices, own, offset) if size > own.limit else 0
+        return Added((firing,), evicted)
+    if size > own.limit:
         return Added((), _prune(slices, own, offset))
     return NOTHING
 
@@ -163,26 +171,47 @@ def _completes(own: Slice, at: int, value: str) -> bool:
         if missing <= 0 or before is None:
             return missing <= 0
         return missing <= len(before.entries) and before.entries[-missing][AT] > since
-    if group.condition.numeric:
-        total = own.summed(value)[-1]
-        if before is not None and before.entries:
-            sums = before.summed()
-            place = bisect_right(before.entries, since, key=at_of)
-            total += sums[-1] - (sums[place - 1] if place else 0)
-        return group.condition.holds(total)
-    lasts = own.counted(value, at)
-    earlier = before.counted() if before is not None else _NO_VALUES
+    if group.numeric:
+        return _adds_up(own, value, since)
+    if group.chain:
+        return complete(own.chained(value, at), group.places.get(value, ()), since)
+    lasts = own.lasts
+    if lasts is None:
+        lasts = own.counted()
+    else:
+        lasts[value] = at
+    earlier = _NO_VALUES
+    if before is not None:
+        earlier = before.counted() if before.lasts is None else before.lasts
     if len(lasts) + len(earlier) < threshold:
         return False
     if group.exact:
         return _judged(own)
     if len(lasts) >= threshold:
         return True
-    seen = sum(last > since and each not in lasts for each, last in earlier.items())
-    return len(lasts) + seen >= threshold
+    missing = threshold - len(lasts)
+    for each, last in earlier.items():
+        if last > since and each not in lasts:
+            missing -= 1
+            if not missing:
+                return True
+    return False
 
 
 _NO_VALUES: dict[str, int] = {}
+
+
+def _adds_up(own: Slice, value: str, since: int) -> bool:
+    """Whether the values of the window that ends with the last event are enough."""
+    holds, before = own.group.condition.holds, own.before
+    total = own.summed(value)[-1]
+    if before is None or not before.entries:
+        return holds(total)
+    sums = before.summed()
+    if not holds(total + sums[-1]):
+        return False  # nothing is below zero
+    place = bisect_right(before.entries, since, key=at_of)
+    return holds(total + sums[-1] - (sums[place - 1] if place else 0))
 
 
 def _judged(own: Slice) -> bool:
@@ -197,18 +226,22 @@ def _fire_last(slices: Slices, own: Slice, offset: int) -> Firing:
     All of the window of an event that fired was evidence, so behind such a one nothing is left.
     """
     part: Slice | None = own
-    entries = slices.change(own)
+    entries = own.entries if own.dirty else slices.change(own)
     last = entries[-1]
-    since = last[AT] - own.group.condition.timespan
-    entries[-1] = (*last[:FIRED], offset, offset, last[MEMBER])
-    evidence = [shown(slices, own, last)]
+    at, event_id, value, brought, _, _, member = last
+    since = at - own.group.timespan
+    entries[-1] = (at, event_id, value, brought, offset, offset, member)
+    first = Shown(at, event_id, slices.member(own, last) if member is None else member)
     place = len(entries) - 2
+    if place >= 0 and entries[place][FIRED] is not None:
+        return Firing(first, (first,))  # the usual case of an attack
+    evidence = [first]
     while part is not None:
         entries = part.entries
         while place >= 0:
             entry = entries[place]
             if entry[AT] <= since or entry[FIRED] is not None:
-                return Firing(evidence[0], tuple(evidence[::-1]))
+                return Firing(first, tuple(evidence[::-1]))
             if entry[SHOWN] is None:
                 evidence.append(shown(slices, part, entry))
                 entries = slices.change(part)
@@ -217,7 +250,7 @@ def _fire_last(slices: Slices, own: Slice, offset: int) -> Firing:
             place -= 1
         part = part.before
         place = len(part.entries) - 1 if part is not None else -1
-    return Firing(evidence[0], tuple(evidence[::-1]))
+    return Firing(first, tuple(evidence[::-1]))
 
 
 def _fire(slices: Slices, own: Slice, place: int, offset: int) -> Iterator[Firing]:

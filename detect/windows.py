@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from detect import closing, sliding
-from detect.conditions import Closing, Condition
+from detect.conditions import Condition
 from detect.expiry import REDELIVERY
 from detect.slices import Group, Member, Owner, Slices
 from detect.sliding import Added, Firing, Occurrence, Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from detect.slices import Slice
     from tocsin.state import State
@@ -44,6 +44,9 @@ class Windows:
         self.heard: int | None = None
         self._agenda = closing.Agenda()
         self._slices = Slices(state, max(patience.values(), default=lateness))
+        self._expiry = self._slices.expiry
+        #: The group of a key, None if it has no windows in memory.
+        self.known: Callable[[str], Group | None] = self._slices.known
         self._restore(conditions)
 
     def _restore(self, conditions: Mapping[tuple[str, str], Condition]) -> None:
@@ -63,10 +66,6 @@ class Windows:
     def _late_by(self, owner: Owner) -> int:
         return self._patience.get(owner.correlation, self._lateness)
 
-    def known(self, key: str) -> Group | None:
-        """The group of that key, None if it has no windows in memory."""
-        return self._slices.known(key)
-
     def group(self, owner: Owner, condition: Condition) -> Group:
         """The group, whether it has windows or not."""
         return self._slices.group(owner, condition)
@@ -78,12 +77,12 @@ class Windows:
 
         `watermark` is the partition's before this event.
         """
-        if group.closing is Closing.AT_ONCE:
+        if group.at_once:
             return sliding.add(self._slices, group, occurrence, member)
         patience = self._late_by(group.owner)
         passed = None if watermark is None else watermark - patience
         added, own = closing.insert(self._slices, group, occurrence, member, passed)
-        if own is not None:
+        if own is not None and not closing.waits(own, occurrence.at):
             self._agenda.expect(own, patience)
         return added
 
@@ -116,7 +115,10 @@ class Windows:
 
     def expire(self, watermark: int | None, offset: int) -> None:
         """Forget what no event in time can need, while the record at `offset` is processed."""
-        if watermark is not None and self._slices.expiry.pending(watermark, offset):
+        ahead, due = self._expiry.ahead, self._expiry.due
+        if watermark is not None and (
+            (ahead and ahead[0][0] <= watermark) or (due and due[0][0] + REDELIVERY <= offset)
+        ):
             self._slices.expire(watermark, offset)
 
     def flush(self) -> int:

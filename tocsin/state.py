@@ -30,7 +30,11 @@ class KeyedState(MutableMapping[str, Any]):
         return self._values[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self._remember(key)
+        # As `_remember`, without the call: one write for each event that a stage keeps.
+        undo = self._undo
+        if undo is not None and key not in undo:
+            undo[key] = (self._values.get(key, _ABSENT), key in self._changed)
+        self._changed.add(key)
         self._values[key] = value
 
     def __delitem__(self, key: str) -> None:

@@ -146,6 +146,18 @@ def _spread(draw: random.Random) -> list[Event]:
     )
 
 
+@pytest.mark.parametrize("condition", AT_ONCE, ids=name)
+def test_events_in_order_are_followed_from_slice_to_slice(condition: Condition) -> None:
+    """What is counted along with events that come in order, and again where one does not."""
+    draw = random.Random(name(condition))  # noqa: S311
+    for _ in range(40):
+        events = valued(condition, _spread(draw))
+        arrived = events.copy()
+        if draw.randrange(2):
+            arrived.insert(draw.randrange(len(events)), arrived.pop())
+        assert union(everything(Driver(condition), arrived)) == oracle(condition, events)
+
+
 DENSE = (
     at_least("events", 2),
     at_least("events", 3),
