@@ -38,8 +38,11 @@ Address = IPv4Address | IPv6Address
 
 _SETS = {4: ("blocked4", "ipv4_addr", "ip"), 6: ("blocked6", "ipv6_addr", "ip6")}
 _TIMES = re.compile(r"timeout (?P<timeout>\w+)(?: expires (?P<expires>\w+))?")
-# What nft says of an element, set or table that is not there.
-_GONE = ("No such file or directory", "element does not exist")
+# What nft says of an element, set or table that is not there. "Error:" is nft's own: a missing
+# program or network namespace is told in the same words without it.
+_GONE = re.compile(
+    r"nft refused: .{0,100}Error: .*(No such file or directory|element does not exist)"
+)
 
 
 class NftPlace(BaseModel):
@@ -268,7 +271,7 @@ def seconds(ttl: int) -> int:
 
 def is_gone(error: ConnectorError) -> bool:
     """Whether nft refused because there is nothing of that name."""
-    return any(words in str(error) for words in _GONE)
+    return error.kind == "invalid" and _GONE.match(str(error)) is not None
 
 
 def _add(what: dict[str, Any]) -> dict[str, Any]:

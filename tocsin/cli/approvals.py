@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -180,7 +181,7 @@ def _answer(
     told, running = perform(settings, ANSWER, asked)
     click.echo(printable(_said(told, approve, running or settings.log.backend == "kafka")))
     if told["applied"] is False:
-        raise click.exceptions.Exit(1)
+        sys.exit(1)
 
 
 def _plan_now(config: Path | None, id: str) -> str:

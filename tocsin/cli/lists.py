@@ -1,4 +1,4 @@
-"""`tocsin alerts | leases | audit`: what the store holds."""
+"""`tocsin alerts | audit`: what the store and the log hold."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from pydantic import ValidationError
 
 from tocsin import audit as chain
-from tocsin.cli.control import perform
-from tocsin.cli.operations import RELEASE, Release
 from tocsin.cli.options import config_option, json_option, limit_option
 from tocsin.cli.output import json_lines, table
 from tocsin.cli.topics import build_log, log_file, values
-from tocsin.clock import SystemClock, iso
+from tocsin.clock import SystemClock
 from tocsin.config import load
 from tocsin.contracts import AuditEntry, Topics
-from tocsin.errors import ConfigError, LogUnavailable, StoreUnavailable
+from tocsin.errors import LogUnavailable, StoreUnavailable
 from tocsin.index import FILE_NAME, build_store
-from tocsin.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -120,58 +116,6 @@ def list_alerts(config: Path | None, limit: int, as_json: bool) -> None:
 
     columns = ("id", "severity", "first seen", "last seen", "count", "what")
     show(stored(config, "alerts", limit), as_json, "Alerts", columns, row)
-
-
-@click.group()
-def leases() -> None:
-    """Containments that are in force, and that were."""
-
-
-@leases.command("list")
-@config_option
-@limit_option
-@json_option
-def list_leases(config: Path | None, limit: int, as_json: bool) -> None:
-    """Leases, newest first."""
-
-    def row(lease: dict[str, Any]) -> Sequence[object]:
-        return (
-            lease["state"],
-            lease["verb"],
-            lease["target"],
-            ", ".join(h["run_id"][:12] for h in lease["holders"]),
-            iso(lease["expires"]),
-        )
-
-    columns = ("state", "verb", "target", "held by", "until")
-    show(stored(config, "leases", limit), as_json, "Leases", columns, row)
-
-
-@leases.command()
-@config_option
-@click.argument("verb")
-@click.argument("target")
-@click.option("--by", default=whoami, metavar="NAME", help="Who asks; for the audit.")
-@click.option("--unlisted", is_flag=True, help="Ask even if the store lists no such lease.")
-def release(config: Path | None, verb: str, target: str, by: str, unlisted: bool) -> None:
-    """End a containment now, for every run that holds it.
-
-    With the embedded log a running `tocsin run` does it for this command.
-    """
-    if not by.strip():
-        raise ConfigError("say who asks with --by NAME: the audit keeps it")
-    try:
-        asked = Release(verb=verb, target=target, by=by.strip(), unlisted=unlisted)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ConfigError(f"{first['loc'][0]}: {first['msg']}") from None
-    told, running = perform(settings := load(config), RELEASE, asked)
-    if told["warning"]:
-        click.echo(printable(told["warning"]), err=True)
-    when = "`tocsin leases list` shows when it is undone"
-    if not running and settings.log.backend == "sqlite":
-        when = "nothing is running: it is undone when `tocsin run` starts"
-    click.echo(printable(f"asked to end {told['verb']} on {told['target']}; {when}"))
 
 
 @click.group()

@@ -36,7 +36,7 @@ COMMANDS = {
     "alerts": ("tocsin.cli.lists", "alerts"),
     "approvals": ("tocsin.cli.approvals", "approvals"),
     "runs": ("tocsin.cli.runs", "runs"),
-    "leases": ("tocsin.cli.lists", "leases"),
+    "leases": ("tocsin.cli.leases", "leases"),
     "guards": ("tocsin.cli.guards", "guards"),
     "dead-letters": ("tocsin.cli.letters", "dead_letters"),
     "indicators": ("tocsin.cli.indicators", "indicators"),
