@@ -10,23 +10,28 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
 
 class CountingTarget:
-    """`plan` says how to behave, request by request; then it answers."""
+    """`plan` says how to behave, request by request; then it answers.
+
+    `plans` says the same for one path, and comes before `plan`.
+    """
 
     def __init__(self) -> None:
         self.plan: list[str] = []
+        self.plans: dict[str, list[str]] = {}
         self.requests: Counter[str] = Counter()
         self.keys: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.held: Counter[str] = Counter()
         self.signatures: list[str] = []
+        self.bodies: list[bytes] = []
         self.url = ""
         self._released = asyncio.Event()
 
@@ -48,15 +53,17 @@ class CountingTarget:
         headers = {
             name.lower(): value.strip() for name, _, value in (each.partition(":") for each in rest)
         }
-        body = orjson.loads(await reader.readexactly(int(headers["content-length"])))
+        self.bodies.append(await reader.readexactly(int(headers["content-length"])))
+        body = orjson.loads(self.bodies[-1])
         path = line.split()[1]
         self.requests[path] += 1
-        self.signatures.append(headers["x-tocsin-signature"])
-        how = self.plan.pop(0) if self.plan else "ok"
+        self.signatures.append(headers.get("x-tocsin-signature", ""))
+        plan = self.plans.get(path) or self.plan
+        how = plan.pop(0) if plan else "ok"
         if how == "late":
             await self._released.wait()
         if how in ("ok", "late", "act_and_drop", "act_and_hang"):
-            self._act(path, headers["idempotency-key"], body)
+            self.act(path, headers["idempotency-key"], body)
         match how:
             case "act_and_drop":
                 return
@@ -70,30 +77,41 @@ class CountingTarget:
             case "500":
                 writer.write(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             case _:
-                answer = orjson.dumps({"ok": True})
+                answer = orjson.dumps(self.said(path, body))
                 writer.write(
                     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                     b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(answer), answer)
                 )
         await writer.drain()
 
-    def _act(self, path: str, key: str, body: dict[str, str]) -> None:
+    def act(self, path: str, key: str, body: Mapping[str, str]) -> None:
         """A keyed product: a key seen before changes nothing."""
         change = {"/apply": 1, "/undo": -1}.get(path, 0)
         if change and not self.keys[path][key]:
             self.held[body["entity"]] += change
         self.keys[path][key] += 1
 
+    def said(self, path: str, body: Mapping[str, str]) -> dict[str, Any]:
+        """What a request that went well is answered."""
+        return {"ok": True}
+
 
 @asynccontextmanager
-async def counting_target() -> AsyncIterator[CountingTarget]:
+async def serving(target: CountingTarget) -> AsyncIterator[None]:
     """Listening on a free port of loopback until the end."""
-    target = CountingTarget()
     server = await asyncio.start_server(target.serve, "127.0.0.1", 0)
     target.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
-        yield target
+        yield
     finally:
         target.release()
         server.close()
         await server.wait_closed()
+
+
+@asynccontextmanager
+async def counting_target() -> AsyncIterator[CountingTarget]:
+    """A target, listening."""
+    target = CountingTarget()
+    async with serving(target):
+        yield target
