@@ -24,6 +24,7 @@ from playbooks.act_partition import Lane, Partition, Work
 from playbooks.act_records import failed, prune, returned
 from playbooks.act_undo import due_effects
 from playbooks.reconciler import Reconciler
+from responders.base import ActionClass
 from tocsin.contracts import Effect, Failure, Mode, Topics
 from tocsin.deadletters import dead_letters
 from tocsin.errors import ConfigError, LogError
@@ -270,7 +271,8 @@ class _Session:
                 self._subscription.resume(frozenset({partition.at}))
 
     def _take(self, partition: Partition, record: Record) -> None:
-        lane = partition.take(_read(record))
+        work = _read(record)
+        lane = partition.take(work, _lane(work, self.policy))
         if lane.task is None:
             lane.task = self._tasks.create_task(self._follow(partition, lane), name="act lane")
 
@@ -420,6 +422,20 @@ class _Write:
         self.work = work
         self.change = change
         self.done: asyncio.Future[Step] = asyncio.get_running_loop().create_future()
+
+
+def _lane(work: Work, policy: Policy) -> str:
+    """What the work waits its turn with: everything that changes its target.
+
+    A look-up changes nothing and has a lane of its own by verb: one that hangs keeps neither the
+    others of a `parallel` nor the containment of the same address waiting.
+    """
+    if (effect := work.effect) is None:
+        return ""
+    route = policy.routes.get(effect.verb) if effect.operation == "apply" else None
+    if route is None or route.action.action_class is not ActionClass.READ:
+        return effect.target
+    return f"{effect.verb}\0{effect.target}"
 
 
 def _read(record: Record) -> Work:

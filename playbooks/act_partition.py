@@ -28,9 +28,9 @@ class Work:
 
 @dataclass(slots=True)
 class Lane:
-    """Work on one target, in order."""
+    """Work that is done in order: what may change one target, or one look-up of it."""
 
-    target: str
+    name: str
     queue: deque[Work] = field(default_factory=deque)
     task: asyncio.Task[None] | None = None
 
@@ -63,10 +63,9 @@ class Partition:
         """Little enough under way to go on."""
         return self._under_way <= MAX_UNDER_WAY // 2 and self._bytes <= MAX_BYTES // 2
 
-    def take(self, work: Work) -> Lane:
-        """Put a record, in the order of the log, at the end of its target's lane."""
-        target = work.effect.target if work.effect else ""
-        lane = self.lanes.setdefault(target, Lane(target))
+    def take(self, work: Work, name: str) -> Lane:
+        """Put a record, in the order of the log, at the end of the lane of that name."""
+        lane = self.lanes.setdefault(name, Lane(name))
         lane.queue.append(work)
         self._open.append(work.record.offset)
         self._under_way += 1
@@ -81,7 +80,7 @@ class Partition:
 
     def leave(self, lane: Lane) -> None:
         """The lane has no more work."""
-        del self.lanes[lane.target]
+        del self.lanes[lane.name]
 
     def done(self, offset: int) -> int | None:
         """Mark a record as done with; the next offset to read if that moved, else None.

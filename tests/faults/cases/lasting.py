@@ -46,11 +46,13 @@ async def rebuilt(world: World) -> list[Row]:
     await world.begin()
     await world.feed(world.alert(IP), world.alert(IP), world.alert("203.0.113.8", rule="asks"))
     await world.until("both to start", lambda: len(set(world.started())) == 3)
-    for _ in range(6):
-        world.later(20_000)
+    while len(world.kinds("waiting")) < 2:
+        world.later(5_000)  # past the pauses before new attempts
         await world.still("time passes", lambda: True, 0.1)
     asked = world.kinds("approval_requested")[0].run_id
     await world.command(answer(world, asked, "ana"))
+    await world.until("the approved one to end", lambda: len(world.finished()) == 1)
+    world.later(MINUTE)
     await world.until("all to end", lambda: len(world.finished()) == 3)
     await world.crash()
     effects, commands = dict(world.target.effects), 0

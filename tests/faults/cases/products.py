@@ -40,7 +40,7 @@ PRODUCTS: dict[str, Idempotence] = {
 
 
 class Target(CountingTarget):
-    """What the products are asked at `/PRODUCT/apply`, `/undo`, `/tell` and `/held`.
+    """What the products are asked at `/PRODUCT/apply`, `/undo`, `/tell`, `/look`, `/held`.
 
     `effects` counts by product and entity how often an application changed something.
     """
@@ -76,7 +76,7 @@ class Target(CountingTarget):
 
 
 class Block(Inputs):
-    """An address to shut out."""
+    """An address to shut out or to look up."""
 
     ip: str
 
@@ -88,18 +88,31 @@ class Tell(Inputs):
     message: str = ""
 
 
-def actions(product: str) -> tuple[Action, Action]:
-    """The verbs `block.PRODUCT` and `tell.PRODUCT`."""
+def actions(product: str) -> tuple[Action, ...]:
+    """The verbs `block.PRODUCT`, `tell.PRODUCT` and `look.PRODUCT`."""
     nature = PRODUCTS[product]
-    return (
-        Action(
-            f"block.{product}", ActionClass.CONTAIN, nature, Block, "ip", EntityKind.ADDRESS,
-            reversible=True, residual="What the product does not see.",
-        ),
-        Action(
-            f"tell.{product}", ActionClass.NOTIFY, nature, Tell, "channel", EntityKind.CHANNEL,
-        ),
-    )  # fmt: skip
+    block = Action(
+        f"block.{product}",
+        ActionClass.CONTAIN,
+        nature,
+        Block,
+        "ip",
+        EntityKind.ADDRESS,
+        reversible=True,
+        residual="What the product does not see.",
+    )
+    tell = Action(
+        f"tell.{product}", ActionClass.NOTIFY, nature, Tell, "channel", EntityKind.CHANNEL
+    )
+    look = Action(
+        f"look.{product}",
+        ActionClass.READ,
+        Idempotence.NATURAL,
+        Block,
+        "ip",
+        EntityKind.ADDRESS,
+    )
+    return block, tell, look
 
 
 ACTIONS: dict[str, Action] = {each.verb: each for name in PRODUCTS for each in actions(name)}
@@ -139,7 +152,7 @@ class Product:
 
     async def act(self, call: Call) -> dict[str, Any]:
         await self._at("after_started")
-        what = "apply" if call.verb.startswith("block.") else "tell"
+        what = {"block": "apply"}.get(verb := call.verb.partition(".")[0], verb)
         answer = await self._ask(what, call)
         await self._at("after_effect")
         return {"answer": answer}
