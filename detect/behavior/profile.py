@@ -59,7 +59,7 @@ class Profile:
 
     `born` and `last` are event times in ms, `seen` counts events, `days` the days it was active
     (neither decays). `maps` holds feature → value → [days, days of the slow reference, the day it
-    last counted]; `novel` feature → decayed days on which a new value came.
+    last counted]; `novel` feature → decayed days on which a new value came, and the last of them.
     """
 
     born: int
@@ -71,7 +71,7 @@ class Profile:
     hour: int = -1
     hours: list[float] = field(default_factory=lambda: [0.0] * HOURS_OF_WEEK)
     maps: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    novel: dict[str, float] = field(default_factory=dict)
+    novel: dict[str, list[float]] = field(default_factory=dict)
     volumes: dict[str, Volume] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
     memories: dict[str, Any] = field(default_factory=dict)
@@ -141,10 +141,15 @@ class Profile:
             else:
                 del self.maps[feature]
         self.novel = {
-            feature: round(weight * fast, 3)
-            for feature, weight in self.novel.items()
-            if weight * fast > _FORGOTTEN
+            feature: [round(told[0] * fast, 3), told[1]]
+            for feature, told in self.novel.items()
+            if told[0] * fast > _FORGOTTEN
         }
+
+    def novelty(self, feature: str) -> float:
+        """Decayed days on which a value came that was new to the entity."""
+        told = self.novel.get(feature)
+        return told[0] if told is not None else 0.0
 
     def update(
         self,
@@ -221,11 +226,19 @@ class Profile:
                 if len(into) >= MAX_OF_FEATURE:
                     self._evict(into)
                 into[value] = [weight, weight, day]
-                self.novel[feature] = self.novel.get(feature, 0.0) + weight
+                self._renew(feature, day)
             else:
                 into[value] = [known[0] + weight, known[1] + weight, day]
             if weight == 1.0:
                 counted.append(pair)
+
+    def _renew(self, feature: str, day: int) -> None:
+        """A value came that is new to the entity; a day counts once, however many came."""
+        told = self.novel.get(feature)
+        if told is None:
+            self.novel[feature] = [1.0, day]
+        elif told[1] != day:
+            self.novel[feature] = [told[0] + 1, day]
 
     def _evict(self, into: dict[str, list[float]]) -> None:
         """Give up the value that counted least, the oldest of those."""
@@ -265,7 +278,7 @@ class Profile:
                 }
                 for feature, into in self.maps.items()
             },
-            {feature: round(weight, 2) for feature, weight in self.novel.items()},
+            {feature: [round(told[0], 2), told[1]] for feature, told in self.novel.items()},
             {name: volume.pack() for name, volume in self.volumes.items()},
             [list(place) for place in self.places],
             self.memories,

@@ -1,0 +1,130 @@
+"""From scores to alerts: how rare a score is among a detector's own, against what it may spend.
+
+A detector's history is a histogram of its scores that decays with a half-life of 14 days. The
+p-value of a score is the share of the history at or above it (conformal: the score itself counts);
+beyond the 98th percentile the tail is smoothed by an exponential fit to the excesses (peaks over
+threshold), so that scores never seen before still differ. An anomaly is told while the expected
+number of scores as high in a day, p times scores a day, is within the budget.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import exp, log10
+from typing import Any
+
+from detect.behavior.detector import DAY
+
+#: Width of a bin and highest score that is told apart.
+BIN, HIGHEST = 0.1, 40.0
+_BINS = int(HIGHEST / BIN)
+_FADE = 0.5 ** (1 / 14)
+#: Share of the history that is the tail; least scores and days before the history is trusted.
+TAIL, ENOUGH, DAYS = 0.02, 200, 3
+#: Capped surprise that one anomaly adds to a risk, -log10 p.
+CAP = 6.0
+
+
+@dataclass(slots=True)
+class Calibration:
+    """The history of one detector's scores, in one partition.
+
+    `bins` maps a bin to its decayed number; `days` counts the days with scores; `told` the
+    alerts of the day `day`, `spent` those since the start, `withheld` those that a list suppressed,
+    `verdicts` what analysts said of them.
+    """
+
+    day: int = -1
+    days: int = 0
+    bins: dict[int, float] = field(default_factory=dict)
+    total: float = 0.0
+    rate: float = 0.0
+    today: int = 0
+    told: int = 0
+    spent: int = 0
+    withheld: int = 0
+    verdicts: dict[str, int] = field(default_factory=dict)
+
+    def roll(self, at: int) -> None:
+        """Let the days since the last score fade; `at` is ms."""
+        day = at // DAY
+        if day <= self.day:
+            return
+        if self.day >= 0:
+            self.rate = self.today if self.days <= 1 else self.rate + (self.today - self.rate) / 7
+            fade = _FADE ** (day - self.day)
+            self.bins = {
+                each: round(count * fade, 3)
+                for each, count in self.bins.items()
+                if count * fade > 0.01
+            }
+            self.total = sum(self.bins.values())
+        self.day, self.today, self.told = day, 0, 0
+        self.days += 1
+
+    def add(self, score: float) -> None:
+        """Count a score."""
+        at = _bin(score)
+        self.bins[at] = self.bins.get(at, 0.0) + 1
+        self.total += 1
+        self.today += 1
+
+    @property
+    def ready(self) -> bool:
+        """Whether the history says enough to be trusted."""
+        return self.total >= ENOUGH and self.days > DAYS
+
+    def p(self, score: float) -> float:
+        """The share of scores at least as high; 1 where nothing is known."""
+        if self.total <= 0:
+            return 1.0
+        at = _bin(score)
+        above = sum(count for each, count in self.bins.items() if each >= at)
+        if above > TAIL * self.total or self.total < ENOUGH:
+            return min(1.0, (above + 1) / (self.total + 1))
+        return max(self._tail(score), 1e-12)
+
+    def _tail(self, score: float) -> float:
+        """Beyond the threshold: the tail's share times an exponential of the mean excess."""
+        wanted, above, threshold, excess = TAIL * self.total, 0.0, 0, 0.0
+        for each in sorted(self.bins, reverse=True):
+            count = self.bins[each]
+            above += count
+            threshold = each
+            if above >= wanted:
+                break
+        for each, count in self.bins.items():
+            if each >= threshold:
+                excess += count * (each - threshold + 0.5) * BIN
+        mean = max(excess / above, BIN)
+        share = above / (self.total + 1)
+        return share * exp(-max(0.0, score - threshold * BIN) / mean)
+
+    def expected(self, score: float) -> float:
+        """How many scores as high come in a day."""
+        return self.p(score) * max(self.rate, self.today, 1.0)
+
+    def pack(self) -> list[Any]:
+        """As plain JSON."""
+        bins = {str(each): round(count, 3) for each, count in sorted(self.bins.items())}
+        numbers = [self.day, self.days, round(self.rate, 3), self.today]
+        return [*numbers, self.told, self.spent, self.withheld, bins, self.verdicts]
+
+    @classmethod
+    def unpack(cls, packed: list[Any]) -> Calibration:
+        """What `pack` gave."""
+        day, days, rate, today, told, spent, withheld, bins, verdicts = packed
+        made = cls(day, days, {int(k): v for k, v in bins.items()}, 0.0, rate, today)
+        made.told, made.spent, made.withheld = told, spent, withheld
+        made.verdicts = verdicts
+        made.total = sum(made.bins.values())
+        return made
+
+
+def _bin(score: float) -> int:
+    return min(max(int(score / BIN), 0), _BINS)
+
+
+def capped(p: float) -> float:
+    """-log10 p, at most CAP."""
+    return min(-log10(max(p, 1e-12)), CAP)

@@ -1,0 +1,104 @@
+"""What a detector may look at beside the profile: rarity, known egress, models."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any
+
+from detect.behavior.detector import Context, Rarity
+from detect.behavior.population import STRENGTH
+from detect.behavior.profile import hour_of_week
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from detect.behavior.observation import Observation
+    from detect.behavior.population import Population
+    from detect.behavior.profile import Profile
+
+#: Probability of a value that nobody has had.
+NOBODY = 0.002
+
+
+def egress_of(networks: Iterable[str]) -> Callable[[str], bool]:
+    """Whether an address is in one of these; raises ValueError for what is no network."""
+    known = tuple(ip_network(each, strict=False) for each in networks)
+
+    @lru_cache(maxsize=65_536)
+    def within(address: str) -> bool:
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed.version == each.version and parsed in each for each in known)
+
+    return within
+
+
+def rarity(
+    profile: Profile,
+    population: Population,
+    peers: Population | None,
+    feature: str,
+    value: str,
+    at: int,
+) -> Rarity:
+    """How usual a value is: own history, backed off to peers, backed off to everybody.
+
+    An entity that has something new every other day surprises nobody with another new value: the
+    days on which new values came stand for the value that comes next (Good and Turing's idea).
+    """
+    everybody = population.share(feature, value, NOBODY)
+    around = peers.share(feature, value, everybody) if peers is not None else everybody
+    own, total = profile.weight(feature, value), profile.total(feature)
+    novel = 0.0 if own else profile.novelty(feature) / 4
+    p = (own + STRENGTH * around + novel) / (total + STRENGTH + novel)
+    return Rarity(
+        own=own / total if total else 0.0,
+        peer=around,
+        population=everybody,
+        p=min(p, 1.0),
+        baseline=total,
+        confidence=profile.confidence(at),
+        known=own > 0.5,
+    )
+
+
+def hour_rarity(profile: Profile, population: Population, at: int) -> Rarity:
+    """How usual it is to be active at that hour of the week; compared with an average hour."""
+    hour = hour_of_week(at)
+    total = sum(profile.hours)
+    everybody = population.share("hour", str(hour), 1 / 168)
+    own = profile.hour_weight(hour)
+    p = (own + STRENGTH * everybody) / (total + STRENGTH)
+    return Rarity(
+        own=own / total if total else 0.0,
+        peer=everybody,
+        population=everybody,
+        p=min(1.0, p),
+        baseline=total,
+        confidence=profile.confidence(at),
+        known=own > 0.5,
+    )
+
+
+def context(
+    observation: Observation,
+    profile: Profile,
+    population: Population,
+    peers: Population | None,
+    *,
+    egress: Callable[[str], bool],
+    model: Callable[[str], Any],
+    lateness: int,
+) -> Context:
+    """The context of one decision."""
+    at = observation.start
+
+    def ask(feature: str, value: str) -> Rarity:
+        if feature == "hour":
+            return hour_rarity(profile, population, at)
+        return rarity(profile, population, peers, feature, value, at)
+
+    return Context(ask, egress, population.weight, model, lateness)
