@@ -43,6 +43,7 @@ COMMANDS = {
     "privacy": ("tocsin.cli.privacy", "privacy"),
     "audit": ("tocsin.cli.lists", "audit"),
     "kibana": ("tocsin.cli.setup", "kibana"),
+    "lab": ("tocsin.cli.lab", "lab"),
     "config": ("tocsin.cli.settings", "config"),
 }
 

@@ -9,7 +9,6 @@ import numpy as np
 from detect.behavior.lab import documents
 from detect.behavior.lab.company import (
     COMMON_ACTIONS,
-    DAY,
     DESTINATIONS,
     HOUR,
     MINUTE,
@@ -58,22 +57,21 @@ def _times(shift: Shift, rng: np.random.Generator, each_hour: float) -> list[int
 
 def _logons(shift: Shift, rng: np.random.Generator) -> Iterator[Timed]:
     person = shift.person
-    device = person.device
+    name, group, device = person.name, person.department.name, person.device
     if rng.random() < NEW_DEVICE:
-        device = f"{person.device}-{shift.day}"
+        device = f"{device}-{shift.day}"
     for number, at in enumerate([shift.begin, *_times(shift, rng, 0.5)]):
         network = shift.network(rng)
-        wrong = rng.random()
-        if wrong < TYPO:
+        if rng.random() < TYPO:
             for back in range(1, 1 + int(rng.geometric(0.6))):
                 before = at - back * 12_000
-                yield before, documents.logon(before, person.name, network, ok=False, device=device)
-        yield at, documents.logon(at, person.name, network, device=device)
+                yield before, documents.logon(before, name, network, ok=False, device=device)
+        yield at, documents.logon(at, name, network, device=device, group=group)
         if number == 0 and rng.random() < person.gateway * 0.5 and shift.where is Where.HOME:
             # Before the gateway is up: the same person seems to be in two places at once.
             soon = at + 2 * MINUTE
             home = person.home(shift.day)
-            yield soon, documents.logon(soon, person.name, home, device=device)
+            yield soon, documents.logon(soon, name, home, device=device, group=group)
 
 
 def _programs(shift: Shift, rng: np.random.Generator) -> Iterator[Timed]:
@@ -131,7 +129,3 @@ def _calls(shift: Shift, rng: np.random.Generator) -> Iterator[Timed]:
         else:
             action = COMMON_ACTIONS[(int(rng.zipf(1.7)) + person.number) % len(COMMON_ACTIONS)]
         yield at, documents.call(at, person.name, action, network)
-
-
-#: What the generators of a day may exceed it by, ms: night shifts and other zones.
-SLACK = DAY

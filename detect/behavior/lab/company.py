@@ -248,7 +248,7 @@ def _key(rng: np.random.Generator, number: int) -> Key:
     actions: Sequence[str] = [COMMON_ACTIONS[index] for index in chosen]
     site = SITES[int(rng.integers(0, len(SITES)))]
     network = site.network(10 + number % 5)
-    return Key(f"AKIALAB{number:013}", tuple(actions), network, float(rng.uniform(2.0, 8.0)))
+    return Key(f"AKIALAB{number:013}", tuple(actions), network, float(rng.uniform(1.0, 4.0)))
 
 
 def foreign(rng: np.random.Generator) -> Network:

@@ -48,9 +48,16 @@ def _base(at: int, source: str, event: dict[str, Any]) -> Document:
 
 
 def logon(
-    at: int, user: str, network: Network, *, ok: bool = True, device: str = "", host: str = "sso"
+    at: int,
+    user: str,
+    network: Network,
+    *,
+    ok: bool = True,
+    device: str = "",
+    host: str = "sso",
+    group: str = "",
 ) -> Document:
-    """A logon at the identity provider, or at `host`."""
+    """A logon at the identity provider, or at `host`; `group` as the inventory knows it."""
     event = {
         "kind": "event",
         "category": ["authentication"],
@@ -64,6 +71,8 @@ def logon(
     made["host"] = {"name": host}
     if device:
         made["device"] = {"id": device}
+    if group:
+        made["tocsin"]["identity"] = {"user": {"tags": [group]}}
     return made
 
 

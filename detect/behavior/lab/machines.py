@@ -6,7 +6,7 @@ from math import cos, pi
 from typing import TYPE_CHECKING
 
 from detect.behavior.lab import documents
-from detect.behavior.lab.company import DAY, DESTINATIONS, HOUR, MINUTE, START, generator
+from detect.behavior.lab.company import DAY, HOUR, MINUTE, START, generator
 from detect.behavior.lab.places import Network
 
 if TYPE_CHECKING:
@@ -111,7 +111,3 @@ def _visits(company: Company, day: int, begin: int, rng: np.random.Generator) ->
                 page = PAGES[min(int(rng.zipf(1.5)), len(PAGES)) - 1]
                 yield at, documents.request(at, address, page)
                 at += int(rng.exponential(25_000)) + 800
-
-
-#: Destinations that hosts and services use anyway.
-KNOWN = (*DESTINATIONS, "updates.example.net")

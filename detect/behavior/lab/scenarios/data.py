@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from detect.behavior.lab.world import Actor, World
 
 MB = 1_000_000
-SENT = ("exfiltration", "high_sent_bytes_to_a_rare_destination")
+SENT = ("high_sent_bytes_to_a_rare_destination",)
 
 
 def slow_exfiltration(world: World, rng: np.random.Generator, actor: Actor, id: str) -> Attack:

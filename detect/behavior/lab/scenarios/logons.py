@@ -130,7 +130,7 @@ def brute_force(world: World, rng: np.random.Generator, actor: Actor, id: str) -
         begin,
         at,
         {"user": (actor.name,), "source": (network.ip,)},
-        ("brute_force", "brute_force_with_success", "auth_high_count_logon_fails"),
+        ("brute_force_success", "auth_high_count_logon_fails"),
         ("T1110.001",),
     )
     return Attack(label, events)
@@ -155,7 +155,11 @@ def stolen_key(world: World, rng: np.random.Generator, actor: Actor, id: str) ->
             "key": (actor.name, f"AIDALAB{actor.name}"),
             "source": (network.ip,),
         },
-        ("rare_api_action_for_an_identity", "privilege_change_out_of_pattern"),
+        (
+            "rare_api_action_for_an_identity",
+            "rare_source_country_for_an_identity",
+            "privilege_change_out_of_pattern",
+        ),
         ("T1098.001", "T1136.003"),
     )
     return Attack(label, events)

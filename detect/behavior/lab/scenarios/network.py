@@ -50,7 +50,7 @@ def log_silence(world: World, rng: np.random.Generator, actor: Actor, id: str) -
         begin,
         end,
         {"log": (source,)},
-        ("log_silence", "low_count_events_for_a_log_source"),
+        ("log_silence",),
         ("T1562.008",),
     )
     return Attack(label, [], (source, begin, end))
