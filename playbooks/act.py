@@ -35,6 +35,7 @@ from tocsin.stage import Batch
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from playbooks.act_calls import AnswerLine
     from playbooks.guards import SiteGuards
     from responders.base import Connector
     from tocsin.clock import Clock
@@ -92,6 +93,7 @@ class ActWorker:
         mode: Mode = Mode.DRY_RUN,
         notify_in_dry_run: bool = False,
         reconcile: ReconcileSettings | None = None,
+        answer_line: AnswerLine | None = None,
     ) -> None:
         self._log = log
         self._connectors = connectors
@@ -101,7 +103,7 @@ class ActWorker:
         #: Why nothing can be carried out just now, or "".
         self.down = ""
         self._stopping = asyncio.Event()
-        self._calls = Calls(connectors, clock)
+        self._calls = Calls(connectors, clock, answer_line)
         reconcile = reconcile or ReconcileSettings(every=0)
         self._reconciler = Reconciler(
             connectors, self._calls.slot, clock, metrics, every=reconcile.every

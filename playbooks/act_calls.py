@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from playbooks.act_model import Outcome
 from playbooks.act_records import bounded
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from playbooks.act_model import Invocation
     from responders.base import Connector
     from tocsin.clock import Clock
+    from tocsin.contracts import Inquiry
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +30,12 @@ MAX_MESSAGE = 500
 
 #: What a call is known by: effect id and attempt.
 CallKey = tuple[str, int]
+
+
+class AnswerLine(Protocol):
+    """How the question at a step of a run can be answered, in one line."""
+
+    def __call__(self, run_id: str, step: str, inquiry: Inquiry) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +52,15 @@ class Calls:
     is away, and its outcome is recorded when the log is back.
     """
 
-    def __init__(self, connectors: Mapping[str, Connector], clock: Clock) -> None:
+    def __init__(
+        self,
+        connectors: Mapping[str, Connector],
+        clock: Clock,
+        answer_line: AnswerLine | None = None,
+    ) -> None:
+        """`answer_line` says how to answer a question, for the end of a message about it."""
         self._connectors = connectors
+        self._answer_line = answer_line
         self._clock = clock
         self._slots = {
             name: asyncio.Semaphore(connector.manifest.max_concurrency)
@@ -91,9 +105,19 @@ class Calls:
         refusal = None if invocation.undo else breaker.refusal(self._clock.now())
         if refusal is not None:
             return Outcome(failure=refusal)
-        outcome = await invoke(connector, invocation)
+        outcome = await invoke(connector, self._addressed(invocation))
         breaker.note(outcome, self._clock.now())
         return outcome
+
+    def _addressed(self, invocation: Invocation) -> Invocation:
+        """A message about a question with the way to it, which is made now and never recorded."""
+        if invocation.inquiry is None or self._answer_line is None:
+            return invocation
+        call = invocation.call
+        line = self._answer_line(call.context["run_id"], call.context["step"], invocation.inquiry)
+        message = f"{call.inputs.get('message', '')}\n{line}"
+        inputs = {**call.inputs, "message": message}
+        return replace(invocation, call=replace(call, inputs=inputs))
 
 
 async def invoke(connector: Connector, invocation: Invocation) -> Outcome:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from playbooks.guards import SiteGuards
     from responders.base import Action, Call, Idempotence
-    from tocsin.contracts import Failure, Lease, Result, Verdict
+    from tocsin.contracts import Failure, Inquiry, Lease, Result, Verdict
     from tocsin.log.base import Outgoing
 
 
@@ -56,7 +56,8 @@ class Invocation:
     """A call that the rim has to make.
 
     `resumed`: an earlier call may have happened (with idempotence `probe` that is asked first).
-    `lease` is what the lease will be once the product has confirmed.
+    `lease` is what the lease will be once the product has confirmed; `inquiry` is the question
+    that a message is about.
     """
 
     connector: str
@@ -67,6 +68,7 @@ class Invocation:
     resumed: bool = False
     lease: Lease | None = None
     change: str = ""
+    inquiry: Inquiry | None = None
     proof: Mapping[str, Any] = field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()
 

@@ -82,6 +82,8 @@ def answered(before: dict[str, Any] | None, effect: Effect, place: Place) -> Ste
         if result.status is not EffectStatus.OK:
             return None
         result = result.model_copy(update={"attempt": effect.attempt})
+    if effect.inquiry is not None:
+        return Step([_notified(effect, result)], result=result)
     outputs = [returned(result, place.now)] if result.run_id else []
     return Step(outputs, result=result)
 
@@ -153,7 +155,9 @@ def end(
         "output_hash": content_hash(result.output),
     }
     outputs = [audited(state, place, f"effect.{status.value}", body)]
-    if effect.run_id:
+    if effect.inquiry is not None:
+        outputs.append(_notified(effect, result))
+    elif effect.run_id:
         outputs.append(returned(result, place.now))
     return Step(outputs, result=result)
 
@@ -206,6 +210,29 @@ def store_lease(
         )
         records.append(Outgoing(Topics.RUNS, event.encode(), key=run.encode(), timestamp=place.now))
     return records
+
+
+def _notified(effect: Effect, result: Result) -> Outgoing:
+    """What the run is told of a message about one of its questions."""
+    failure = result.failure
+    event = RunEvent(
+        id=digest("notified", effect.id, effect.attempt),
+        run_id=effect.run_id,
+        seq=OUTSIDE_RUN,
+        at=result.at,
+        kind="notified",
+        step=effect.step,
+        data={
+            "effect": effect.id,
+            "attempt": effect.attempt,
+            "verb": effect.verb,
+            "target": effect.target,
+            "status": result.status.value,
+            **({"failure": failure.model_dump(mode="json", exclude_none=True)} if failure else {}),
+        },
+    )
+    key = effect.run_id.encode()
+    return Outgoing(Topics.RUNS, event.encode(), key=key, timestamp=result.at)
 
 
 def runs_of(lease: Lease) -> list[str]:

@@ -247,7 +247,7 @@ def _call(
     resumed: bool,
 ) -> Step:
     ttl = None
-    if change.lease is not None and route.action.native_ttl:
+    if change.lease is not None and change.lease.ask is None and route.action.native_ttl:
         ttl = change.lease.expires - place.now + NATIVE_TTL_MARGIN
     call = Call(
         verb=effect.verb,
@@ -256,7 +256,7 @@ def _call(
         key=effect.id,
         timeout=effect.timeout,
         ttl=ttl,
-        context={"run_id": effect.run_id, "alert_id": effect.alert_id},
+        context={"run_id": effect.run_id, "alert_id": effect.alert_id, "step": effect.step},
     )
     invocation = Invocation(
         connector=route.connector,
@@ -266,6 +266,7 @@ def _call(
         resumed=resumed,
         lease=change.lease,
         change="extended" if change.todo is Todo.EXTEND else "opened",
+        inquiry=effect.inquiry,
         verdicts=verdicts,
     )
     state[EFFECT + effect.id] = kept(effect, place, None, ambiguous=resumed)

@@ -297,13 +297,21 @@ class Mode(StrEnum):
     ENFORCE = "enforce"
 
 
+class Inquiry(Contract):
+    """Which question of a run a message is about: the worker that sends it adds the link to it."""
+
+    plan: str
+    due: int
+
+
 class Effect(Contract):
     """Something to do to a target, asked for by a step of a run.
 
     `id` is the same for every attempt and is the idempotency key given to the product;
     `operation` is `apply`, or for leases `expire` and `release`, or `reconcile`: what a product
     was seen to have.
-    Keyed by `target` in the log, so effects on one target are in order.
+    Keyed by `target` in the log, so effects on one target are in order. With `inquiry` it tells
+    people of a question, and its end is an event of the run, no result.
     """
 
     id: str
@@ -323,6 +331,7 @@ class Effect(Contract):
     timeout: int = 30_000
     mode: Mode = Mode.DRY_RUN
     requested: int
+    inquiry: Inquiry | None = None
 
 
 class Failure(Contract):
@@ -623,7 +632,7 @@ class RunEvent(Contract):
 
     `kind`: started, queued, dropped, attached, restarted, let, skipped, requested, called,
     attempted, retry_scheduled, succeeded, failed, refused, dry_run, unknown, timed_out, cancelled,
-    finished, lease, waiting, joined, approval_requested, answered, decided, verified.
+    finished, lease, waiting, joined, approval_requested, notified, answered, decided, verified.
     """
 
     id: str

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
+    from playbooks.act_calls import AnswerLine
     from playbooks.guards import SiteGuards
     from responders.base import Connector
     from tocsin.log.base import Log
@@ -62,6 +63,7 @@ class Bench:
         bindings: Mapping[str, str] | None = None,
         notify_in_dry_run: bool = False,
         reconcile: ReconcileSettings | None = None,
+        answer_line: AnswerLine | None = None,
     ) -> None:
         self.log = log
         self.clock = clock
@@ -82,10 +84,14 @@ class Bench:
             mode=mode,
             notify_in_dry_run=notify_in_dry_run,
             reconcile=reconcile,
+            answer_line=answer_line,
         )
 
     async def ask(self, *effects: Effect) -> None:
         await self.log.append([record(effect) for effect in effects])
+
+    async def everything(self, topic: str) -> list[Record]:
+        return await everything(self.log, topic)
 
     async def results(self, count: int) -> list[Result]:
         """Wait until there are at least `count` results, and give all of them."""
