@@ -33,7 +33,8 @@ logger = logging.getLogger(__name__)
 #: Seconds between two ticks of a stage, and the longest wait of one poll.
 TICK_SECONDS = 0.25
 #: Records processed between two turns of the event loop: heartbeats must not starve (session
-#: time-out 6 s) even where a record costs milliseconds.
+#: time-out 6 s) even where a record costs milliseconds. A stage whose records cost little may
+#: say a `slice` of its own.
 SLICE = 100
 #: Least seconds between two batches of a stage, of a stage with state, and of a sink, which nobody
 #: waits for. Each batch costs a commit, on Kafka with state a transaction for each partition: at
@@ -202,8 +203,9 @@ class StageRunner(Runner):
 
     async def _process(self, records: Sequence[Record], state: KeyedState | None) -> Batch:
         total = Batch()
-        for start in range(0, len(records), SLICE):
-            part = records[start : start + SLICE]
+        length = getattr(self._stage, "slice", SLICE)
+        for start in range(0, len(records), length):
+            part = records[start : start + length]
             _add(total, process_safely(self._stage, part, state, self._clock.now()))
             await asyncio.sleep(0)
         return total

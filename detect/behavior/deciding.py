@@ -163,9 +163,8 @@ class Decider:
     ) -> list[tuple[Anomaly, float]]:
         """The risk, if this slice has added to it and it comes from more than one thing."""
         for name, severity in sorted(observation.values("finding").items()):
-            rule, _, _ = name.partition(" ")
             amount = risk.worth_of_severity(int(severity))
-            profile.risk = risk.add(profile.risk, observation.start, amount, rule)
+            profile.risk = risk.add(profile.risk, observation.start, amount, name)
         if profile.risk is before or RISK.name not in self.specs:
             return []
         parts = profile.risk["p"]

@@ -70,8 +70,10 @@ class Sight:
             self.open[key] = made
         elif at > made.last:
             made.last = at
-        elif at < made.first:
+        elif at <= made.first:
             made.first = at
+            if not made.counts:
+                made.samples[0] = min(made.samples[0], Sample(at, self.id, self.origin))
         return made
 
     def acting(self, kind: str, id: str) -> Observation:

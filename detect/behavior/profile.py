@@ -311,7 +311,9 @@ class Profile:
 
 def acted(observation: Observation) -> bool:
     """Whether the slice says when the entity is up: of people only what they sign in for."""
-    return observation.entity.kind != "user" or "logon.success" in observation.counts
+    if observation.entity.kind == "user":
+        return "logon.success" in observation.counts
+    return "events" in observation.sums
 
 
 def typical_hours(profile: Profile, most: int = 3) -> str:

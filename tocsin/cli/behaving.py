@@ -1,0 +1,53 @@
+"""The stages of learned behaviour, as the configuration wants them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from detect.behavior.behavior import BehaviorStage
+from detect.behavior.deciding import RISK
+from detect.behavior.detectors.table import all_detectors
+from detect.behavior.observe import ObserveStage
+from detect.behavior.options import Options, Suppression
+from detect.behavior.risk_feed import RiskStage
+from tocsin.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tocsin.config import Settings
+    from tocsin.stage import Stage
+
+
+def behavior_stages(settings: Settings, wanted: set[str]) -> Iterator[Stage]:
+    """Observe (with the risk that rules add) and behavior; raises ConfigError."""
+    if "observe" in wanted:
+        yield ObserveStage()
+        yield RiskStage()
+    if "behavior" in wanted:
+        yield BehaviorStage(all_detectors(), behavior_options(settings))
+
+
+def behavior_options(settings: Settings) -> Options:
+    """What the site says; raises ConfigError naming detectors that do not exist."""
+    section = settings.behavior
+    known = {each.spec.name for each in all_detectors()} | {RISK.name}
+    named = {*section.disable, *section.budgets}
+    named |= {each.detector for each in section.suppress if each.detector}
+    if unknown := sorted(named - known):
+        raise ConfigError(
+            f"behavior: there is no detector {', '.join(unknown)}; `tocsin behavior detectors` "
+            "lists them"
+        )
+    return Options(
+        disable=frozenset(section.disable),
+        budgets=section.budgets,
+        egress=section.egress,
+        suppress=tuple(
+            Suppression(each.detector, each.entity, each.until, each.reason)
+            for each in section.suppress
+        ),
+        share=1 / settings.log.partitions,
+        lateness=settings.lateness,
+        max_entities=section.max_entities,
+    )
