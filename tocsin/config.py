@@ -32,6 +32,7 @@ from pydantic_settings import (
 
 from tocsin.approver_config import Approver as Approver
 from tocsin.approver_config import LinkSettings as LinkSettings
+from tocsin.behavior_config import BehaviorSettings
 from tocsin.config_types import Duration as Duration
 from tocsin.config_types import KafkaSecurity as KafkaSecurity
 from tocsin.config_types import Section as Section
@@ -189,6 +190,7 @@ class Settings(BaseSettings):
     response: ResponseSettings = ResponseSettings()
     enrichment: EnrichmentSettings = EnrichmentSettings()
     indicators: IndicatorSettings = IndicatorSettings()
+    behavior: BehaviorSettings = BehaviorSettings()
     privacy: PrivacySettings = PrivacySettings()
     console: ConsoleSettings = ConsoleSettings()
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
