@@ -19,6 +19,7 @@ from playbooks.decide import DecideStage
 from playbooks.notices import NoticeStage
 from playbooks.trigger import TriggerStage
 from tocsin.cli.answer_lines import answer_line
+from tocsin.cli.behaving import behavior_stages
 from tocsin.cli.knowledge import Knowledge
 from tocsin.cli.loading import load_content, running_cache
 from tocsin.cli.reloading import RuleReloader
@@ -51,9 +52,12 @@ logger = logging.getLogger(__name__)
 
 #: The stages of `--stages`, in the order of the path.
 STAGES = (
-    *("collect", "normalize", "match", "indicators", "correlate", "alert", "decide", "act"),
-    "index",
+    *("collect", "normalize", "match", "indicators", "observe", "behavior", "correlate", "alert"),
+    *("decide", "act", "index"),
 )
+
+#: Stages whose keyed state lives in Faust tables where the log is Kafka.
+TABLED = ("behavior", "correlate", "alert")
 
 #: What the index stage stores.
 INDEXED = (Topics.EVENTS, Topics.ALERTS, Topics.RUNS, Topics.AUDIT, Topics.DEAD_LETTERS)
@@ -237,6 +241,8 @@ class Pipeline:
             yield self._matching[-1]
         if (feeds := self.knowledge.feeds) is not None:
             yield IndicatorStage(lambda: feeds.table, feeds.allowed)
+        if self.settings.behavior.enabled:
+            yield from behavior_stages(self.settings, wanted)
         if "correlate" in wanted:
             yield self._stateful("correlate")
         if "alert" in wanted:
@@ -249,9 +255,9 @@ class Pipeline:
             )
 
     def _runner(self, stage: Stage) -> Worker:
-        """Keyed windows and alerts live in Faust tables on Kafka; the rest runs on the log."""
+        """What is TABLED lives in Faust tables on Kafka; the rest runs on the log."""
         settings = self.settings
-        if settings.log.backend == "kafka" and stage.name in ("correlate", "alert"):
+        if settings.log.backend == "kafka" and stage.name in TABLED:
             from tocsin.log.faust_tables import FaustStage
 
             return FaustStage(
