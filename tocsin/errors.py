@@ -17,6 +17,7 @@ TocsinError
 ├── BadInput               one record cannot be processed; it goes to dead letters
 ├── ExpressionError        a CEL expression failed to compile or to evaluate
 ├── ConnectorError         an action on a product failed
+├── ModelError             a model file was refused; the old one goes on
 └── AuditError             the hash chain does not verify
 """
 
@@ -182,6 +183,17 @@ class ConnectorError(TocsinError):
         self.retry_after = retry_after
         self.after_send = after_send
         super().__init__(message)
+
+
+class ModelError(TocsinError):
+    """A model file is refused; `reason` is one of `detect.behavior.models.artifact.REASONS`."""
+
+    code = "model"
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        self.message = message
+        super().__init__(f"{message} ({reason})")
 
 
 class AuditError(TocsinError):
