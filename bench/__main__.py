@@ -25,6 +25,7 @@ BENCHES = (
     "sigma",
     "windows",
     "match",
+    "behavior",
     "expressions",
     "log_kafka",
     "ingest_memory",
