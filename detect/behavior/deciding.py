@@ -230,7 +230,8 @@ def unusual_of(observation: Observation, scene: Scene) -> frozenset[tuple[str, s
         known = profile.maps.get(feature, {})
         for value in told:
             if value != OTHER and (value not in known or known[value][0] < 1.0):
-                rare = rarity(profile, scene.population, scene.peers, feature, value, start)
+                around = (profile, scene.population, scene.peers, feature, value, start)
+                rare = rarity(*around, fresh=True)
                 if rare.surprise >= GUARD:
                     found.append((feature, value))
     if acted(observation):

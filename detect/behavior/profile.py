@@ -225,8 +225,9 @@ class Profile:
             if known is None:
                 if len(into) >= MAX_OF_FEATURE:
                     self._evict(into)
+                if into:
+                    self._renew(feature, day)
                 into[value] = [weight, weight, day]
-                self._renew(feature, day)
             else:
                 into[value] = [known[0] + weight, known[1] + weight, day]
             if weight == 1.0:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Probability of a value that nobody has had.
 NOBODY = 0.002
+#: Days with something new that excuse nothing yet.
+FEW = 2.0
 
 
 def egress_of(networks: Iterable[str]) -> Callable[[str], bool]:
@@ -43,17 +45,21 @@ def rarity(
     feature: str,
     value: str,
     at: int,
+    *,
+    fresh: bool = False,
 ) -> Rarity:
     """How usual a value is: own history, backed off to peers, backed off to everybody.
 
     An entity that has something new every other day surprises nobody with another new value: the
     days on which new values came stand for the value that comes next (Good and Turing's idea).
+    With `fresh` the entity's own days with the value do not count.
     """
     everybody = population.share(feature, value, NOBODY)
     around = peers.share(feature, value, everybody) if peers is not None else everybody
     own, total = profile.weight(feature, value), profile.total(feature)
-    novel = 0.0 if own else profile.novelty(feature) / 4
-    p = (own + STRENGTH * around + novel) / (total + STRENGTH + novel)
+    counted = 0.0 if fresh else own
+    novel = 0.0 if counted else max(0.0, profile.novelty(feature) - FEW) / 3
+    p = (counted + STRENGTH * around + novel) / (total + STRENGTH + novel)
     return Rarity(
         own=own / total if total else 0.0,
         peer=around,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import log10
+from statistics import median
 from typing import Any
 
 from detect.behavior.detector import DAY, HOUR
@@ -17,6 +18,8 @@ from detect.behavior.detector import DAY, HOUR
 _HOURLY, _DAILY, _SLOW = 0.02, 0.07, 0.006
 #: Smallest scale, in log10: nothing is so regular that 25 % more means anything.
 MIN_SCALE = 0.1
+#: Periods of which location is the plain mean, before it moves by shares.
+FIRST = 10
 #: How far a period may pull, in scales.
 CLIP = 3.0
 
@@ -40,7 +43,8 @@ class Level:
         if self.count == 1:
             self.location = value
             return
-        share = max(share, 1 / self.count)
+        if self.count < FIRST:
+            share = max(share, 1 / self.count)
         reach = CLIP * max(self.scale, MIN_SCALE)
         off = min(max(value - self.location, -reach), reach)
         self.location += share * off
@@ -96,6 +100,10 @@ class Volume:
             return float("inf")
         bound: float = 10 ** (self.slow.location + CLIP * max(self.slow.scale, MIN_SCALE))
         return bound
+
+    def recent(self) -> float:
+        """The median of the last six finished days."""
+        return median(self.week) if len(self.week) == 6 else 0.0
 
     def now(self, at: int, amount: float) -> tuple[float, float, float]:
         """Totals of this hour, this day and seven days with `amount` in the slice at `at`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log10
 from typing import TYPE_CHECKING
 
 from detect.behavior.detector import DAY, Anomaly, Part, Plain, Spec
@@ -55,7 +56,7 @@ class HighVolume(Plain):
 
 @dataclass(frozen=True, slots=True)
 class Drift(Plain):
-    """The usual day of the last weeks against the slow reference: somebody moves the baseline.
+    """The usual day of the last week against the slow reference: somebody moves the baseline.
 
     Once a day, with the first slice of a new day.
     """
@@ -66,7 +67,7 @@ class Drift(Plain):
     def score(
         self, observation: Observation, profile: Profile, context: Context
     ) -> Iterable[Anomaly]:
-        """How far, in scales of the reference, the last weeks lie above it."""
+        """How far, in scales of the reference, the last week lies above it."""
         if observation.start // DAY == profile.last // DAY:
             return
         best: tuple[float, str, float, float, int] | None = None
@@ -74,9 +75,9 @@ class Drift(Plain):
             volume = profile.volumes.get(measure)
             if volume is None or volume.slow.count < LEAST_DAYS:
                 continue
-            off = volume.daily.location - volume.slow.location
+            now, before = volume.recent(), 10**volume.slow.location - 1
+            off = log10(1 + now) - volume.slow.location
             score = off / max(volume.slow.scale, 0.15) if off > DRIFT else 0.0
-            now, before = 10**volume.daily.location, 10**volume.slow.location
             if best is None or score > best[0]:
                 best = (score, unit, now, before, volume.slow.count)
         if best is None:

@@ -154,7 +154,7 @@ def test_observed_again_in_other_cuts_counts_once() -> None:
     behavior.process(clock, state, _FOREVER)
     assert '"logon.failures"' in state["profile|default|user|ada"]
     companion = BehaviorStage((), OPTIONS)._companions
-    with companion.of(0, state) as memory:  # type: ignore[arg-type]
+    with companion.of(0, state) as memory:
         profile = memory.known(next(e for e in _entities(memory) if e.kind == "user"))
         assert profile is not None
         assert profile.seen == 30
