@@ -6,18 +6,18 @@ which makes the same of it. What is remembered here changes no result.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from orjson import OPT_STRICT_INTEGER, JSONDecodeError, JSONEncodeError, dumps, loads
+from orjson import JSONDecodeError, dumps, loads
 
-from ingest.formats import access, syslog, windows
+from ingest.formats import access, syslog
 from ingest.framing import may_be_marked
-from ingest.jsontext import MAX_DEPTH, is_plain
+from ingest.jsontext import is_plain
 from ingest.mapping.line import NO_HEADER
 from ingest.mapping.recognition import HEAD, MAX_BEGINNINGS, MAX_SHAPES
-from ingest.mapping.runner import FREQUENT, class_of
+from ingest.objects import Objects, is_canonical
 from ingest.templates import Templates
-from ingest.times import known_rfc3164
+from ingest.times import known_rfc3164, rfc3164
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ingest.mapping.recognition import Recognizer
     from ingest.mapping.runner import Attempt, Function, Made, Runner
 
-    Keys = tuple[str, ...]
-    Known = tuple[Callable[..., bool] | None, dict[str | None, Function]]
     #: (bytes, origin, offset, identity of the line at its source or "") → what `made` of a
     #: Normalizer gives for its one event; None for a line that has to go the long way.
     Plan = tuple[tuple[str, ...], tuple[Attempt, ...]]
@@ -48,61 +46,6 @@ _NONE = frozenset({"", "-"})
 
 #: Keys of objects that may be lists of events.
 _LISTS = frozenset({"Records", "records", "value"})
-
-
-def is_canonical(record: dict[str, Any], data: bytes) -> bool:
-    """Whether JSON text is just what its object is written as, and has nothing extraordinary.
-
-    No blanks, no key twice, no number that only a few readers can hold, no deep nesting.
-    """
-    try:
-        if dumps(record, option=OPT_STRICT_INTEGER) != data:
-            return False
-    except JSONEncodeError:
-        return False
-    return data.count(b"{") + data.count(b"[") <= MAX_DEPTH
-
-
-class Objects:
-    """The functions for objects that are frequent, by their keys."""
-
-    def __init__(self, find: Recognizer, runners: dict[str, Runner]) -> None:
-        self._find = find
-        self._runners = runners
-        #: Keys → what must hold besides, and the function by source (None: of all sources).
-        self.known: dict[Keys, Known] = {}
-        #: How often others were seen, and of which class their values always were.
-        self._seen: dict[Keys, tuple[int, dict[str, type]]] = {}
-
-    def learn(self, key: Keys, record: dict[str, Any], origin: Origin) -> Known | None:
-        """Count an object; what is known of such objects, once they have become frequent."""
-        count, classes = self._seen.get(key, (0, {}))
-        classes = {
-            name: class_of(value)
-            if not count
-            else classes[name]
-            if class_of(value) is classes[name]
-            else object
-            for name, value in record.items()
-        }
-        if count < FREQUENT:
-            if len(self._seen) >= MAX_SHAPES:
-                self._seen.clear()
-            self._seen[key] = count + 1, classes
-            return None
-        one = None
-        if windows.KEYS.isdisjoint(record):
-            one = self._find.by_keys("json", record)
-        known: Known = (None, {})
-        if one is not None:
-            runner = self._runners[one.program.id]
-            source = origin.source if runner.by_source else None
-            function = runner.canonical(classes, origin.source)
-            known = (None if one.asks_only_keys else one.rest_holds, {source: function})
-        if len(self.known) >= MAX_SHAPES:
-            self.known.clear()
-        self.known[key] = known
-        return known
 
 
 def shortcut(
@@ -197,13 +140,18 @@ def shortcut(
             known = objects.learn(key, record, origin)
         if known is not None:
             holds, functions = known
-            function = functions.get(origin.source) or functions.get(None)
+            variants = functions.get(origin.source) or functions.get(None)
             if (
-                function is not None
+                variants is not None
                 and (holds is None or holds(record, text, NO_HEADER, origin))
                 and is_canonical(record, data)
             ):
-                event = function(record, text, NO_HEADER, origin, offset, id, text)
+                special = variants.of(record)
+                if special is not None:
+                    event = special(record, text, NO_HEADER, origin, offset, id, text)
+                    if event is not None:
+                        return event
+                event = variants.general(record, text, NO_HEADER, origin, offset, id, text)
                 if event is not None:
                     return event
         if not is_plain(data):
@@ -230,8 +178,13 @@ def shortcut(
         stamp, host, program, pid = match.groups()
         at = known_rfc3164(stamp, origin.limit, origin.zone)
         payload = text[match.end() :]
-        if at is None or not payload or payload[-1] in _ENDS:
+        if not payload or payload[-1] in _ENDS:
             return None
+        if at is None:
+            try:
+                at = rfc3164(stamp, origin.received, origin.zone)
+            except ValueError:
+                return None
         # Every mark has one of these characters, or is the first one of the text.
         if ("E" in payload or '"' in payload or "(" in payload or payload[0] in "<012 #") and (
             may_be_marked(payload)

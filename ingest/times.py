@@ -110,6 +110,11 @@ def iso8601(text: str, zone: str = "UTC") -> Instant:
     """`2024-05-01T10:00:00Z`, with a fraction, any offset or none, `T` or a blank between."""
     if len(text) == 20 and text[19] == "Z":
         return _iso_whole(text)
+    if text[19:20] == "." and text[20:23].isdigit() and text.isascii():
+        tail = text[23:].lstrip("0123456789")
+        if len(text) - len(tail) <= 29:
+            at, written = _iso_rest(text[:19], tail, zone)
+            return at + int(text[20:23]), f"{written}{text[20:23]}Z"
     head, tail = text[:19], text[19:]
     match = _ISO_TAIL.fullmatch(tail)
     if match is None:
@@ -119,6 +124,13 @@ def iso8601(text: str, zone: str = "UTC") -> Instant:
     if sign:
         at -= _offset(sign, hours, minutes)
     return at, rfc3339(at)
+
+
+@lru_cache(CACHE_SIZE)
+def _iso_rest(head: str, tail: str, zone: str) -> tuple[int, str]:
+    """A whole second with its offset: milliseconds, and its text up to the fraction."""
+    at, written = iso8601(head + tail, zone)
+    return at, written[:20]
 
 
 @lru_cache(CACHE_SIZE)

@@ -6,6 +6,7 @@ is known when the function is generated.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,17 +16,21 @@ from ingest.mapping.companions import (
     RELATED,
     of_address,
     of_path,
+    of_url,
     program_name,
     same,
 )
 from ingest.mapping.emitting import PART, READY, SAFE, WHOLE, Known, Unsupported, constant
 from ingest.mapping.line import WINLOG
+from ingest.mapping.parts import MAX_URL
 from ingest.mapping.plain import TIME_UNREADABLE
 from ingest.mapping.targets import ECS, IP, LONG
 from tocsin.contracts import ECS_VERSION
 from tocsin.route import ROUTE_FIELDS, ROUTE_PRESENCE, route_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ingest.mapping.compiler import Unit
     from ingest.mapping.emitting import Groups
 
@@ -245,8 +250,7 @@ class Assembler:
         names = [w.name("t") for _ in outputs]
         whole = w.name("v")
         w.line(f"{' = '.join(names)} = None")
-        test = "True" if known.sure else f"{known.code} is not None"
-        with w.block(f"if {test}:"):
+        with self._target_of_a_request(known, derive, outputs, names):
             w.line(f"{whole} = {w.bind(derive, 'F')}({known.code})")
             w.line(f"if {whole} is not None: {', '.join(names)}, = {whole}")
         for output, name in zip(outputs, names, strict=True):
@@ -255,6 +259,27 @@ class Assembler:
             if field is not None and field.type in _JSON_FORMS:
                 form = _JSON_FORMS[field.type]
             self._setdefault(output, name, sure=False, form=form)
+
+    @contextmanager
+    def _target_of_a_request(
+        self, known: Known, derive: Any, outputs: tuple[str, ...], names: list[str]
+    ) -> Iterator[None]:
+        """Write where the parts of a value have to be derived: most URLs are a path and a query."""
+        w, code = self.w, known.code
+        if derive is not of_url or not (known.sure and known.plain):
+            with w.block("if True:" if known.sure else f"if {code} is not None:"):
+                yield
+            return
+        path, query, extension = (
+            names[outputs.index(f"url.{name}")] for name in ("path", "query", "extension")
+        )
+        mark = w.name("v")
+        with w.block(f"if {code}[0] == '/' and len({code}) <= {MAX_URL} and '#' not in {code}:"):
+            w.line(f"{path}, {mark}, {query} = {code}.partition('?')")
+            w.line(f"if not {query}: {query} = None")
+            w.line(f"if '.' in {path}: {extension} = extension_of({path})")
+        with w.block("else:"):
+            yield
 
     def _related(self) -> None:
         w = self.w

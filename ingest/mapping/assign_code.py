@@ -11,6 +11,7 @@ from ingest.mapping.casts import scalar
 from ingest.mapping.companions import STILL_LISTS
 from ingest.mapping.emitting import RAW, READY, SAFE, TEXT, WHOLE, Known, Operand, constant
 from ingest.mapping.program import Assign, Pipe
+from ingest.mapping.runtime import MAX_PIPED
 from ingest.mapping.source_code import fold
 from ingest.mapping.targets import ANY, DATE, IP, KEYWORD, LONG
 from ingest.mapping.values import absent
@@ -64,10 +65,25 @@ class AssignCode:
             self.unit.fields.clean(operand, out)
             self.unit.put(target, out, sure=False)
         else:
-            w.line(f"{out} = casted({w.bind(target, 'T')}, {operand.code})")
+            self._casted(target, operand, out)
             form = WHOLE if simple and target.type == LONG else ""
             plain = simple and target.type == KEYWORD
             self.unit.put(target, out, sure=False, plain=plain, form=form)
+
+    def _casted(self, target: Target, operand: Operand, out: str) -> None:
+        """Write a cast that takes long; of texts, and of numbers, the first are remembered."""
+        w, code = self.w, operand.code
+        slow = f"casted({w.bind(target, 'T')}, {code})"
+        if not self.unit.facts.encoded or target.many:
+            w.line(f"{out} = {slow}")
+            return
+        table, number = w.bind({}, "X"), code in self.unit.ints
+        test = "" if number else f" if {code}.__class__ is str else {slow}"
+        w.line(f"{out} = {table}.get({code}, EMPTY){test}")
+        make = f"kept({table}, {code}, {slow})"
+        if number:
+            make = f"{table}.setdefault({code}, {slow}) if len({table}) < {MAX_PIPED} else {slow}"
+        w.line(f"if {out} is EMPTY: {out} = {make}")
 
     def _remembers(self, statement: Assign, operand: Operand, out: str) -> bool:
         """Assign a pipe's value whose cast takes long, and is remembered with it."""
@@ -142,6 +158,10 @@ class AssignCode:
         if self.unit.present(operand):
             self.unit.put(target, operand.code, sure=True, plain=True, form=operand.form)
             return
+        if operand.code in self.unit.ints:
+            w.line(f"{out} = str({operand.code})")
+            self.unit.put(target, out, sure=True, plain=True, form=SAFE)
+            return
         w.line(f"{out} = {operand.code}")
         form = operand.form
         if operand.kind == TEXT:
@@ -158,6 +178,11 @@ class AssignCode:
         """Write the cast to a whole number."""
         w, cast, code = self.w, "port" if target.largest else "whole", operand.code
         digits = 5 if target.largest else 18
+        if code in self.unit.ints:
+            if target.largest:
+                self.unit.usual(f"not 0 <= {code} <= {target.largest}")
+            self.unit.put(target, code, sure=True, plain=True, form=WHOLE)
+            return
         if self.unit.assume and operand.kind == TEXT and code in self.unit.certain:
             self.unit.env.present[code] = code
             wrong = f"not {code}.isdigit() or len({code}) > {digits} or not {code}.isascii()"

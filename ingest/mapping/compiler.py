@@ -106,6 +106,8 @@ class Unit:
         #: Those that are not blank, and those that are digits, if the line is ASCII.
         self.solid: set[str] = set()
         self.digits: set[str] = set()
+        #: Variables of whole numbers.
+        self.ints: set[str] = set()
         #: Variables of what was remembered of a text, and that text's.
         self.memos: dict[str, str] = {}
         #: Variables of address, ip and domain that were told apart: none follows from another.

@@ -102,6 +102,8 @@ class ConditionCode:
 
     def _number(self, check: Check, name: str, *, single: bool) -> str:
         unit = self._unit
+        if name in unit.ints:
+            return f"({name} {_ORDER[check.kind]} {check.detail!r})"
         key = f"number {name}"
         number = unit.env.folded.get(key)
         if number is None:

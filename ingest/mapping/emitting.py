@@ -150,6 +150,9 @@ class Facts:
     groups: Groups | None = None
     #: The line is the JSON of the fields as orjson writes it.
     canonical: bool = False
+    #: Path of an object within the fields → its keys in order and the classes of their values; it
+    #: has these keys and no others.
+    nodes: dict[tuple[Step, ...], dict[str, type]] = field(default_factory=dict)
 
     @property
     def short(self) -> bool:

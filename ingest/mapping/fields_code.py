@@ -52,6 +52,8 @@ class FieldCode:
             return "False" if operand.nothing else f"({operand.code} is not None)"
         if len(path.steps) == 1 and self.unit.facts.keys is not None:
             return str(last in self.unit.facts.keys)
+        if path.steps[:-1] in self.unit.facts.nodes:
+            return str(last in self.unit.facts.nodes[path.steps[:-1]])
         return f"({last!r} in {self._node(path.steps[:-1])})"
 
     def _header(self, path: Path) -> Operand:
@@ -103,22 +105,49 @@ class FieldCode:
                 raise Unsupported("all labels at once")
             return "None"  # a text holds nothing below it, and other labels there are not
         cut = next((n for n, step in enumerate(steps) if not isinstance(step, str)), len(steps))
-        name = self.w.name("v")
-        if keys is not None and len(steps) == 1 and keys[str(steps[0])] is str:
-            self.w.line(f"{name} = f[{steps[0]!r}]")
-            self.unit.usual(f"{name}.__class__ is not str")
-            self.unit.certain.add(name)
-            self.unit.env.looked[steps] = name
-            return name
+        kinds = keys if len(steps) == 1 else self.unit.facts.nodes.get(steps[:-1])
+        if cut == len(steps) and kinds is not None:
+            kind = kinds.get(str(steps[-1]))
+            return "None" if kind is None else self._known(steps, kind)
         if cut == len(steps):
-            self.w.line(f"{name} = {self._node(steps[:-1])}.get({steps[-1]!r})")
+            node = self._node(steps[:-1])
+            if node == "EMPTY":
+                return "None"
+            name = self.w.name("v")
+            self.w.line(f"{name} = {node}.get({steps[-1]!r})")
         elif cut == 0:
+            name = self.w.name("v")
             self.w.line(f"{name} = look(f, {self.w.bind(steps, 'S')})")
         else:
             base = self._field(steps[:cut])
+            if base == "None":
+                return "None"
+            name = self.w.name("v")
             self.w.line(f"{name} = look({base}, {self.w.bind(steps[cut:], 'S')})")
         self.unit.env.looked[steps] = name
         return name
+
+    def _known(self, steps: tuple[Step, ...], kind: type) -> str:
+        """The variable of the value of a key that is there, of the class that it always had."""
+        name, unit = self.w.name("v"), self.unit
+        node = self._node(steps[:-1])
+        get = f"[{steps[-1]!r}]" if kind in (str, int) or len(steps) > 1 else f".get({steps[-1]!r})"
+        self.w.line(f"{name} = {node}{get}")
+        if kind in (str, int):
+            unit.usual(f"{name}.__class__ is not {kind.__name__}")
+            (unit.certain if kind is str else unit.ints).add(name)
+        unit.env.looked[steps] = name
+        return name
+
+    def missing(self, steps: tuple[Step, ...]) -> bool:
+        """Whether it is known that there is nothing at a path."""
+        facts = self.unit.facts
+        if facts.keys is not None and steps[0] not in facts.keys:
+            return True
+        return any(
+            steps[:size] in facts.nodes and steps[size] not in facts.nodes[steps[:size]]
+            for size in range(1, len(steps))
+        )
 
     def _node(self, steps: tuple[Step, ...]) -> str:
         """The variable of an object: empty if there is none."""
@@ -131,6 +160,15 @@ class FieldCode:
             return known
         field = self._field(steps)
         if field == "None":
+            return "EMPTY"
+        kinds = self.unit.facts.nodes.get(steps)
+        if kinds is not None:
+            if len(steps) > 1:  # those at the top are as their caller knows them
+                keys = self.w.bind(tuple(kinds), "N")
+                self.unit.usual(f"{field}.__class__ is not dict or tuple({field}) != {keys}")
+            self.unit.env.nodes[steps] = field
+            return field
+        if field in self.unit.certain or field in self.unit.ints:
             return "EMPTY"
         name = self.w.name("d")
         self.w.line(f"{name} = {field}")
@@ -149,6 +187,8 @@ class FieldCode:
     def is_absent(self, operand: Operand) -> str:
         """The condition under which a variable holds nothing."""
         name = operand.code
+        if name in self.unit.ints:
+            return "False"
         if operand.kind == CLEAN:
             return f"{name} is None"
         if operand.kind == TEXT:
@@ -161,7 +201,7 @@ class FieldCode:
         """Write an operand to a variable, None if it is nothing."""
         known = self.unit.present(operand)
         self.w.line(f"{out} = {operand.code}")
-        if known:
+        if known or operand.code in self.unit.ints:
             return
         if operand.kind != CLEAN:
             self.w.line(f"if {self.is_absent(Operand(out, operand.kind))}: {out} = None")

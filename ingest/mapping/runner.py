@@ -300,13 +300,17 @@ class Runner:
         facts = Facts(headless, keys, source, encoded=True, groups=groups)
         return self._short(format, facts)
 
-    def canonical(self, keys: dict[str, type], source: str) -> Function:
+    def canonical(
+        self, keys: dict[str, type], source: str, nodes: dict[Any, dict[str, type]] | None = None
+    ) -> Function:
         """The function for objects with these keys whose line is just their JSON.
 
-        It gives None for a line that is for `function`.
+        `nodes` are the keys of objects within them; of those directly within, the caller makes
+        sure. It gives None for a line that is for `function`.
         """
         named = source if self.by_source else None
-        return self._short("json", Facts(True, keys, named, encoded=True, canonical=True))
+        facts = Facts(True, keys, named, encoded=True, canonical=True, nodes=nodes or {})
+        return self._short("json", facts)
 
     @cached_property
     def by_source(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ingest.mapping.emitting import CLEAN, RAW, TEXT, Facts, Operand, Writer
+from ingest.mapping.emitting import CLEAN, RAW, SAFE, TEXT, Facts, Operand, Writer
 from ingest.mapping.plain import apply
 from ingest.mapping.program import Constant, Every, First, Join, Look, Member, Pipe
 from ingest.mapping.runtime import MAX_PIPED
@@ -38,8 +38,9 @@ class SourceCode:
         if isinstance(source, First):
             return self._first(source)
         if isinstance(source, Every):
-            items = ", ".join(self.value(one).code for one in source.sources)
-            return Operand(f"together(({items},))", CLEAN)
+            found = [self.value(one) for one in source.sources]
+            items = ", ".join(one.code for one in found if not one.nothing)
+            return Operand(f"together(({items},))" if items else "None", CLEAN)
         if isinstance(source, Join):
             values = [self.value(part).code for part in source.parts if not isinstance(part, str)]
             listed = ", ".join(values) + ("," if values else "")
@@ -64,6 +65,8 @@ class SourceCode:
                 return operand
             self.w.line(f"{out} = {operand.code}")
             return Operand(out, TEXT, operand.form)
+        if operand.code in self.unit.ints and at_start:
+            return operand
         if not rest:
             if at_start:
                 return operand
@@ -91,6 +94,13 @@ class SourceCode:
             operand = self.value(source.source)
             if self.unit.present(operand):
                 return self._memorized(source, operand, out)
+        elif condition == "True" and _is_text(source) and isinstance(source.source, Look):
+            operand = self.value(source.source)
+            if operand.code in self.unit.ints:
+                w.line(f"{out} = str({operand.code})")
+                self.unit.certain.add(out)
+                self.unit.env.present[out] = out
+                return Operand(out, TEXT, SAFE)
         if condition != "True":
             w.line(f"{out} = None")
             before = self.unit.env.copy()
@@ -114,7 +124,7 @@ class SourceCode:
             return self.unit.headless and path.header not in OF_ALL
         if path.steps[0] in self.unit.env.captures or path.steps in self.unit.env.looked:
             return False
-        return self.unit.facts.keys is not None and path.steps[0] not in self.unit.facts.keys
+        return self.unit.fields.missing(path.steps)
 
     def _memorable(self, source: Pipe) -> bool:
         """Whether what a pipe makes follows from a text alone."""
@@ -136,8 +146,8 @@ class SourceCode:
         known = self.unit.env.looked.get(steps)
         if known is not None:
             return known in self.unit.certain
-        keys = self.unit.facts.keys or {}
-        return len(steps) == 1 and keys.get(str(steps[0])) is str
+        kinds = self.unit.facts.keys if len(steps) == 1 else self.unit.facts.nodes.get(steps[:-1])
+        return kinds is not None and kinds.get(str(steps[-1])) is str
 
     def _memorized(self, source: Pipe, operand: Operand, out: str) -> Operand:
         """Write a pipe that remembers what it made of the first texts."""
@@ -180,6 +190,14 @@ class SourceCode:
             w.line(f"if {out} is None: {out} = {source.default!r}")
             form = ""
         return form
+
+
+def _is_text(source: Pipe) -> bool:
+    """Whether a pipe only makes a text of its value."""
+    if len(source.steps) != 1 or source.default is not None:
+        return False
+    [step] = source.steps
+    return step.kind == "as" and bool(step.detail[0] == "text")
 
 
 def _quick(step: PipeStep, out: str, w: Writer) -> list[str]:

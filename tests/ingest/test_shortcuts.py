@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
-from bench.ingest_lines import ALL
+from bench.ingest_lines import ALL, cloudtrail, suricata
 from ingest.mapping.library import builtin
 from ingest.mapping.origin import Origin
 from ingest.normalizer import Normalizer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.ingest_lines import Maker
 
 ORIGIN = Origin("raw", 0, "a source", "default", 1_714_651_200_000, "Europe/Berlin")
 HEAD = "May  1 10:00:00 web1 sshd[7]: "
@@ -151,3 +157,35 @@ def test_cef_whose_keys_are_known(ways: tuple[Normalizer, Normalizer]) -> None:
         for old, new in CHANGES:
             _same(ways, CEF.replace(old, new).encode())
             _same(ways, CEF.replace(old, new).replace("<134>May  1 10:00:00 fw1 ", "").encode())
+
+
+def _changed(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """An object with each of its values, at any depth, replaced, taken out, or joined by others."""
+    for name, value in node.items():
+        if isinstance(value, dict):
+            for inside in _changed(value):
+                yield node | {name: inside}
+        for other in OTHERS:
+            yield node | {name: other}
+        yield {key: value for key, value in node.items() if key != name}
+    yield {**node, "another": "x"}
+    yield dict(reversed(node.items()))
+
+
+#: What stands where something else always did.
+OTHERS = (
+    *(None, "", "-", " ", "x", 'a"b', "a\\b", "Zoë", "2001:db8::1", "/a?b#c", "/a.b?", "blocked"),
+    *(0, -1, 404, 70_000, 2**60, 1.5, True, [], ["x", "y"], {}, {"x": 1}, "2024-05-01T10:00:00.5Z"),
+)
+
+
+@pytest.mark.parametrize("make", [cloudtrail, suricata])
+def test_objects_whose_keys_are_known_at_every_depth(
+    ways: tuple[Normalizer, Normalizer], make: Maker
+) -> None:
+    dice = random.Random(11)  # noqa: S311  (test data, no secret)
+    for number in range(120):
+        known = _same(ways, make(dice, number))
+    assert known
+    for changed in _changed(orjson.loads(make(dice, 121))):
+        _same(ways, orjson.dumps(changed))

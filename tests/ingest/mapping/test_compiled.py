@@ -17,6 +17,7 @@ from ingest.mapping.line import NO_HEADER, Header
 from ingest.mapping.origin import Origin
 from ingest.mapping.program import Match, Program
 from ingest.mapping.runner import Runner, class_of
+from ingest.objects import nodes_of
 from tests.ingest.mapping.programs import (
     BLOCKS,
     FIELDS,
@@ -45,6 +46,11 @@ def run(function: Function, fields: dict[str, Any], text: str, header: Header, m
     """What a function makes of a copy of the fields."""
     line = line_of(header, text)
     return told(function(deepcopy(fields), text, header, ORIGIN, 7, "", line, must))
+
+
+def headless_line(header: Header, text: str) -> bool:
+    """Whether a line is its payload."""
+    return header is NO_HEADER and line_of(header, text) == text
 
 
 def compiled(made: Program, *arguments: Any, **more: Any) -> Function:
@@ -85,6 +91,12 @@ def test_fields(
         facts = Facts(headless, keys, None, encoded=True)
         encoded = compiled(made, format, facts=facts, usual=special)
         assert run(encoded, fields, text, header, False) == wanted
+    if format == "json" and headless_line(header, text) and not made.decode and "\\" not in text:
+        nodes = nodes_of(fields)
+        facts = Facts(True, nodes.pop(()), encoded=True, canonical=True, nodes=nodes)
+        known = compiled(made, format, facts=facts)
+        got = told(known(deepcopy(fields), text, NO_HEADER, ORIGIN, 7, "", text))
+        assert got is None or got == wanted
 
 
 @settings(max_examples=100, deadline=None)
