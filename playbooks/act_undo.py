@@ -22,6 +22,7 @@ from playbooks.act_records import (
     store_lease,
     told,
 )
+from playbooks.expiring import expiry_start
 from playbooks.leases import Todo
 from responders.base import Call, Idempotence
 from tocsin.contracts import (
@@ -77,6 +78,11 @@ def begin_expiry(state: State, effect: Effect, place: Place, policy: Policy) -> 
     """The lease alone says whether its undo is due: late, early and repeated asks are harmless."""
     lease = read_lease(state, effect.verb, effect.target)
     change = leases.reduce(lease, leases.Due(place.now))
+    if change.todo is Todo.ASK and change.lease is not None and change.lease.ask is not None:
+        records = store_lease(state, change.lease, "asking", runs_of(change.lease), place)
+        start = expiry_start(change.lease, change.lease.ask, place.now)
+        key = start.run_id.encode()
+        return Step([*records, Outgoing(Topics.COMMANDS, start.encode(), key, (), place.now)])
     if change.todo is not Todo.UNDO or change.lease is None:
         return Step(filtered="not_due")
     return _undo(state, effect, place, policy, change.lease, "expired")
@@ -91,7 +97,10 @@ def begin_release(state: State, effect: Effect, place: Place, policy: Policy) ->
         reason = f"{effect.target} is not held by {effect.verb}"
         output = {"released": False, "why": reason}
         return end(state, effect, place, EffectStatus.OK, output=output)
-    if before is not None and lease.state is not LeaseState.ACTIVE:
+    if effect.inputs.get("generation", lease.generation) != lease.generation:
+        output = {"released": False, "why": f"{effect.target} is held anew since it was asked"}
+        return end(state, effect, place, EffectStatus.OK, output=output)
+    if before is not None and lease.state not in (LeaseState.ACTIVE, LeaseState.ASKING):
         return _undo(state, effect, place, policy, lease, "released")
     everyone = effect.inputs.get("scope") == "all"
     release = leases.Release(None if everyone else effect.run_id, place.now)

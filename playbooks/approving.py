@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from playbooks.bounds import fitted
 from playbooks.effects import Unable, prepare
 from playbooks.program import ActionStep, ApprovalStep, EachStep, ParallelStep
 from playbooks.ranges import bare_name, fold
 from playbooks.run_state import ApprovalState, PlannedAction
 from responders.base import ActionClass
+from tocsin.contracts import Asked
 from tocsin.ids import content_hash
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
     from tocsin.contracts import Decision
 
 APPROVED, DENIED = "approved", "denied"
+
+#: Names of inputs whose values are never shown; what counts is the hash of all.
+_SECRET = ("pass", "secret", "token", "credential", "authorization", "cookie", "private_key")
+#: Largest inputs that a plan shows, bytes of JSON.
+MAX_SHOWN = 2 * 1024
 
 #: Classes of actions that a plan lists: what a look-up or a message does needs no approval.
 _ACTING = frozenset({ActionClass.CONTAIN, ActionClass.DESTRUCTIVE})
@@ -56,15 +63,48 @@ def plan(
 def plan_hash(state: RunState, planned: Sequence[PlannedAction]) -> str:
     """SHA-256 of a plan and the alert that it rests on."""
     rule = state.alert.get("rule")
-    return content_hash(
-        {
-            "run": state.run_id,
-            "playbook": state.hash,
-            "alert": state.alert_id,
-            "rule": rule.get("id", "") if isinstance(rule, dict) else "",
-            "actions": [action.model_dump(mode="json") for action in planned],
-        }
+    whole: dict[str, Any] = {
+        "run": state.run_id,
+        "playbook": state.hash,
+        "alert": state.alert_id,
+        "rule": rule.get("id", "") if isinstance(rule, dict) else "",
+        "actions": [action.model_dump(mode="json", exclude={"inputs"}) for action in planned],
+    }
+    return content_hash(whole | ({"epoch": state.epoch} if state.epoch else {}))
+
+
+def asked_of(state: RunState, playbook: Playbook, seen: Mapping[str, Any]) -> Asked | None:
+    """Whom the playbook asks where no step of it does; None if it names nobody.
+
+    Raises ExpressionError if `exclude` has no value.
+    """
+    people = playbook.document.asked
+    if people is None:
+        return None
+    excluded = [str(each.evaluate(dict(seen))) for each in playbook.exclude]
+    return Asked(
+        group=people.group,
+        quorum=people.quorum,
+        excluded=tuple(dict.fromkeys([*excluded, *_subjects(state.alert)])),
+        channels=playbook.document.channels,
     )
+
+
+def shown(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs as people read them: cut to size, and nothing that is named like a secret."""
+    return fitted({name: _shown(name, value) for name, value in inputs.items()}, MAX_SHOWN)
+
+
+def _shown(name: str, value: Any) -> Any:
+    if any(word in name.lower() for word in _SECRET):
+        return "(not shown)"
+    match value:
+        case dict():
+            return {key: _shown(str(key), each) for key, each in value.items()}
+        case list():
+            return [_shown(name, each) for each in value]
+        case _:
+            return value
 
 
 def objection(approval: ApprovalState, decision: Decision) -> str:
@@ -126,12 +166,13 @@ def _planned(step: ActionStep, seen: Mapping[str, Any], run_id: str) -> PlannedA
 
 
 def planned_action(step: ActionStep, target: str, inputs: Mapping[str, Any]) -> PlannedAction:
-    """An action whose inputs are known."""
+    """An action whose inputs are known, spelled out for whoever approves it."""
     hold = step.spec.hold
     return PlannedAction(
         step=step.path,
         verb=step.spec.action,
         target=target,
+        inputs=shown(inputs),
         inputs_hash=content_hash(dict(inputs)),
         hold=hold.ttl if hold else 0,
         known=True,

@@ -5,21 +5,21 @@ Every mistake is reported with its key path; none hides the next.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from playbooks import model
+from playbooks.building_verbs import Mistake as Mistake
+from playbooks.building_verbs import VerbChecks
+from playbooks.building_verbs import nearest as nearest
 from playbooks.program import (
     ACTION_FIELDS,
     APPROVAL_FIELDS,
-    CASE_INPUTS,
     EACH_FIELDS,
     ITEM_NAMES,
     RESULT_NAMES,
     RUN_FIELDS,
     RUN_NAMES,
+    RUN_STEP_FIELDS,
     STEP_FIELDS,
     VERIFY,
     ActionStep,
@@ -28,16 +28,15 @@ from playbooks.program import (
     LetStep,
     ParallelStep,
     Playbook,
+    RunStep,
     Step,
     StopStep,
     Verification,
     WaitStep,
-    supplied_inputs,
 )
-from playbooks.source import CEL, KeyPath, key_text
-from playbooks.targets import canonical_target
+from playbooks.source import CEL, KeyPath
 from playbooks.text import TextError, compile_text
-from responders.base import Action, ActionClass, Idempotence
+from responders.base import Action, ActionClass
 from tocsin import expressions
 from tocsin.errors import ExpressionError
 
@@ -53,27 +52,6 @@ RESERVED = frozenset(
     ("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in",
      "let", "loop", "namespace", "null", "package", "return", "true", "var", "void", "while")
 )  # fmt: skip
-#: Verbs that an import from CACAO writes; no connector may serve them.
-UNBOUND = "cacao."
-#: Failures after which an action that is not idempotent may have happened all the same.
-_DOUBTFUL = frozenset({"timeout", "http_5xx", "unavailable", "internal"})
-
-
-class Mistake(NamedTuple):
-    """Something wrong at a key path of a playbook."""
-
-    at: KeyPath
-    message: str
-    suggestion: str = ""
-
-
-def nearest(word: str, known: Collection[str]) -> str:
-    """A suggestion: the nearest known word, or the list of them if it is short."""
-    if close := get_close_matches(word, known, n=1, cutoff=0.6):
-        return f"did you mean '{close[0]}'?"
-    if known and len(known) <= 12:
-        return f"known: {', '.join(sorted(known))}"
-    return ""
 
 
 def build(
@@ -93,7 +71,7 @@ def build(
     return _Builder(document, actions, guard_lists, known_verbs).build(origin)
 
 
-class _Builder:
+class _Builder(VerbChecks):
     def __init__(
         self,
         document: model.PlaybookDocument,
@@ -101,12 +79,12 @@ class _Builder:
         guard_lists: Collection[str] | None,
         known_verbs: Collection[str] | None,
     ) -> None:
+        super().__init__(actions, known_verbs)
         self._document = document
-        self._actions = actions
         self._guard_lists = guard_lists
-        self._known_verbs = None if known_verbs is None else {*known_verbs, *actions}
-        self._mistakes: list[Mistake] = []
         self._broken = False
+        #: Whom the first question of the playbook excludes.
+        self._asks_not: tuple[Expression, ...] = ()
         #: Fields of each step that an expression may already look at.
         self._seen: dict[str, Collection[str]] = {}
         self._all_ids = {step.id for step in document.sequence}
@@ -118,13 +96,23 @@ class _Builder:
         key = None
         if trigger.dedup is not None:
             key = self._compile(trigger.dedup.key, ("trigger", "dedup", "key"), ("alert",))
+        concurrency = None
+        if trigger.concurrency is not None:
+            at = ("trigger", "concurrency", "key")
+            concurrency = self._compile(trigger.concurrency.key, at, ("alert",))
         values = {
-            name: self._compile(text, ("vars", name), ("alert", "run"))
+            name: self._compile(text, ("vars", name), ("alert", "inputs", "run"))
             for name, text in document.vars.items()
         }
-        for name in document.vars:
-            self._name(name, ("vars", name))
+        for part in ("inputs", "vars", "outputs"):
+            for name in getattr(document, part):
+                self._name(name, (part, name))
         steps = self._steps()
+        outputs = {
+            name: self._compile(text, ("outputs", name), RUN_NAMES)
+            for name, text in document.outputs.items()
+        }
+        exclude = self._excluded(document.approvers, ("approvers",))
         self._limits()
         if self._broken or when is None:
             return None, self._mistakes
@@ -139,13 +127,13 @@ class _Builder:
             steps=steps,
             origin=origin,
             by_path={step.path: step for step in _action_steps(steps)},
+            concurrency=concurrency,
+            outputs={name: value for name, value in outputs.items() if value is not None},
+            exclude=exclude or self._asks_not,
         )
         return playbook, self._mistakes
 
     # expressions
-
-    def _complain(self, at: KeyPath, message: str, suggestion: str = "") -> None:
-        self._mistakes.append(Mistake(at, message, suggestion))
 
     def _compile(self, text: str, at: KeyPath, names: tuple[str, ...]) -> Expression | None:
         try:
@@ -170,6 +158,8 @@ class _Builder:
         match parts:
             case ["vars", name, *_] if name not in self._document.vars:
                 self._complain(at, f"no variable '{name}'", nearest(name, self._document.vars))
+            case ["inputs", name, *_] if name not in self._document.inputs:
+                self._complain(at, f"no input '{name}'", nearest(name, self._document.inputs))
             case ["run", name, *_] if name not in RUN_FIELDS:
                 self._complain(at, f"a run has no '{name}'", nearest(name, RUN_FIELDS))
             case ["steps", name, *rest]:
@@ -228,6 +218,12 @@ class _Builder:
                 return self._parallel(step, at, condition)
             case model.EachStep():
                 return self._each(step, at, condition)
+            case model.RunStep():
+                inputs = {
+                    name: self._input(value, (*at, "with", name), RUN_NAMES)
+                    for name, value in step.inputs.items()
+                }
+                return RunStep(step.id, condition, step.run, inputs, step.on_error, step.always)
             case model.ApprovalStep():
                 return self._approval(step, at, condition)
             case model.WaitStep():
@@ -257,15 +253,24 @@ class _Builder:
         spec, inner = step.approval, (*at, "approval")
         last = spec.escalate.timeout if spec.escalate else 0
         self._in_time(spec.timeout + last, (*inner, "timeout"))
-        exclude = [
-            self._compile(text, (*inner, "approvers", "exclude", index), RUN_NAMES)
-            for index, text in enumerate(spec.approvers.exclude)
-        ]
+        exclude = self._excluded(spec.approvers, (*inner, "approvers"))
+        if self._document.approvers is None and spec.approvers is self._document.asked:
+            self._asks_not = exclude
+        together = None
+        if spec.together is not None:
+            together = self._compile(spec.together, (*inner, "together"), RUN_NAMES)
         message = self._text(spec.message, (*inner, "message"))
         if message is None:
             return None
-        known = tuple(each for each in exclude if each is not None)
-        return ApprovalStep(step.id, condition, spec, message, known)
+        return ApprovalStep(step.id, condition, spec, message, exclude, together)
+
+    def _excluded(self, approvers: model.Approvers | None, at: KeyPath) -> tuple[Expression, ...]:
+        texts = approvers.exclude if approvers is not None else ()
+        made = [
+            self._compile(text, (*at, "exclude", index), RUN_NAMES)
+            for index, text in enumerate(texts)
+        ]
+        return tuple(each for each in made if each is not None)
 
     def _each(
         self, step: model.EachStep, at: KeyPath, condition: Expression | None
@@ -331,6 +336,12 @@ class _Builder:
             self._unserved(step, at)
         else:
             self._fits(step, action, at)
+        self._asking(step, at)
+        share = step.guard.max_percent
+        if self._guard_lists is not None and share and share.of not in self._guard_lists:
+            where = (*at, "guard", "max_percent")
+            hint = nearest(share.of, self._guard_lists) or "'fleet' is the whole inventory"
+            self._complain(where, f"no guard list '{share.of}'", hint)
         for index, name in enumerate(step.guard.never):
             if self._guard_lists is not None and name not in self._guard_lists:
                 where = (*at, "guard", "never", index)
@@ -338,6 +349,20 @@ class _Builder:
                 self._complain(where, f"no guard list '{name}'", suggestion)
         verification = self._verification(step, path, (*at, "verify"), names)
         return ActionStep(path, condition, step, inputs, action, on_error, always, verification)
+
+    def _asking(self, step: model.Act, at: KeyPath) -> None:
+        """Where people decide, the playbook must say who."""
+        if self._document.asked is not None:
+            return
+        where = None
+        if step.hold is not None and step.hold.on_expiry == "approval":
+            where = (*at, "hold", "on_expiry")
+        elif step.guard.asks:
+            where = (*at, "guard")
+        if where is not None:
+            self._complain(
+                where, "nobody is named to be asked", "add approvers: {group: …} to the playbook"
+            )
 
     def _verification(
         self, step: model.Act, path: str, at: KeyPath, names: tuple[str, ...]
@@ -370,91 +395,6 @@ class _Builder:
             return [self._input(item, (*at, index), names) for index, item in enumerate(value)]
         return value
 
-    # what a verb allows
-
-    def _unserved(self, step: model.Act, at: KeyPath) -> None:
-        where = (*at, "action")
-        known = self._known_verbs
-        if step.action.startswith(UNBOUND) and step.optional:
-            return  # what an import left for a person to bind
-        if step.action not in (known or ()) and not (known is None and step.optional):
-            suggestion = nearest(step.action, known or self._actions)
-            self._complain(where, f"no verb '{step.action}'", suggestion)
-        elif not step.optional:
-            self._complain(
-                where,
-                f"no connector serves '{step.action}'",
-                "configure one under response.connectors, or say optional: true",
-            )
-
-    def _fits(self, step: model.Act, action: Action, at: KeyPath) -> None:
-        contains = action.action_class is ActionClass.CONTAIN
-        if contains and not action.reversible:
-            self._complain((*at, "action"), f"'{action.verb}' cannot be undone, so not be held")
-        elif contains and step.hold is None:
-            self._complain(
-                at, f"'{action.verb}' contains: 'hold' is missing", "such as hold: {ttl: 1h}"
-            )
-        elif not contains and step.hold is not None:
-            self._complain((*at, "hold"), f"'{action.verb}' contains nothing that could be held")
-        if step.retry is not None and action.idempotence is Idempotence.NONE:
-            for kind in sorted(_DOUBTFUL.intersection(step.retry.on)):
-                message = f"'{action.verb}' may happen twice if it is tried again after '{kind}'"
-                self._complain((*at, "retry", "on"), message)
-        self._check_inputs(step, action, at)
-
-    def _check_inputs(self, step: model.Act, action: Action, at: KeyPath) -> None:
-        """Validate what is literal; what an expression gives is validated when it is known."""
-        computed: set[KeyPath] = set()
-        shape = {name: _sample(value, (name,), computed) for name, value in step.inputs.items()}
-        for name in supplied_inputs(action):
-            if name in shape and name in CASE_INPUTS:
-                self._complain((*at, "with", name), f"'{name}' is filled in by the engine")
-            if name not in shape:
-                shape[name] = None
-                computed.add((name,))
-        try:
-            action.inputs.model_validate(shape)
-        except ValidationError as error:
-            for detail in error.errors(include_url=False, include_input=False):
-                location: KeyPath = detail["loc"]
-                if (not location and computed) or any(
-                    location[: len(path)] == path for path in computed
-                ):
-                    continue
-                self._input_mistake(detail["type"], detail["msg"], location, action, at)
-        literal = step.inputs.get(action.target)
-        if isinstance(literal, str):
-            try:
-                canonical_target(action.entity, literal)
-            except ValueError as error:
-                self._complain((*at, "with", action.target), str(error))
-
-    def _input_mistake(
-        self, kind: str, message: str, location: KeyPath, action: Action, at: KeyPath
-    ) -> None:
-        where = (*at, "with", *location)
-        name = key_text(location)
-        if kind == "extra_forbidden":
-            known = list(action.inputs.model_fields)
-            suggestion = nearest(str(location[-1]), known)
-            self._complain(where, f"'{action.verb}' has no input '{name}'", suggestion)
-        elif kind == "missing":
-            self._complain(where, f"'{action.verb}' needs the input '{name}'")
-        else:
-            self._complain(where, message)
-
-
-def _sample(value: Any, at: KeyPath, computed: set[KeyPath]) -> Any:
-    if model.is_expression(value):
-        computed.add(at)
-        return None
-    if isinstance(value, dict):
-        return {name: _sample(item, (*at, name), computed) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_sample(item, (*at, index), computed) for index, item in enumerate(value)]
-    return value
-
 
 def _fields(step: model.KnownStep) -> Collection[str]:
     match step:
@@ -466,6 +406,8 @@ def _fields(step: model.KnownStep) -> Collection[str]:
             return EACH_FIELDS
         case model.ApprovalStep():
             return APPROVAL_FIELDS
+        case model.RunStep():
+            return RUN_STEP_FIELDS
         case model.ActionStep():
             return ACTION_FIELDS
         case _:

@@ -1,7 +1,8 @@
 """The decide stage: commands in; effects, run events and audit entries out; runs as state.
 
 Keys of the state: `run/<id>` what changes with each command, `alert/<id>` and `playbook/<id>`
-what does not (written once, dropped when the run is finished), `audit` the head of the chain.
+what does not (written once, dropped when the run is finished), `audit` the head of the chain; see
+gates.py and poison.py for the others.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from typing import TYPE_CHECKING, cast
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from playbooks.expiring import OWN_ACTIONS
+from playbooks.gates import meet, meets
 from playbooks.loading import from_canonical
+from playbooks.poison import Ward
 from playbooks.reducer import Transition, quarantine, reduce
 from playbooks.run_state import Phase, RunState
 from tocsin import audit
-from tocsin.contracts import Command, Effect, Mode, RunEvent, Start, Timer, Topics
+from tocsin.contracts import Command, Effect, Mode, Pardon, RunEvent, Start, Timer, Topics
 from tocsin.errors import BadInput
 from tocsin.ids import content_hash
 from tocsin.log.base import Outgoing
@@ -106,7 +110,7 @@ class DecideStage:
     ) -> None:
         self._playbooks = playbooks
         self._mode = mode
-        self._actions = actions
+        self._actions = {**actions, **OWN_ACTIONS}
         self._clockworks: dict[int, _Clockwork] = {}
         self._compiled = lru_cache(maxsize=MAX_COMPILED)(self._compile)
 
@@ -129,10 +133,25 @@ class DecideStage:
         return outputs
 
     def _apply(self, command: Command, partition: int, state: State, batch: Batch) -> None:
+        if meets(command):
+            batch.outputs += [_command_to(each) for each in meet(state, command)]
+            batch.sent += 1
+            return
+        ward = Ward(state, f"decide-{partition}")
+        if isinstance(command, Pardon):
+            batch.outputs += ward.pardon(command)
+            batch.sent += 1
+            return
         before = load_run(state, command.run_id)
         if before is None and not isinstance(command, Start):
             batch.filtered["unknown_run"] += 1
             return
+        if before is None and isinstance(command, Start):
+            refused = ward.refuse(command)
+            if refused:
+                batch.outputs += refused
+                batch.sent += 1
+                return
         step = self._reduce(before, command, state)
         if not step.changed:
             batch.outputs += [_effect(effect, command.at) for effect in step.effects]
@@ -153,6 +172,12 @@ class DecideStage:
             batch.outputs.append(_event(event))
             batch.outputs.append(_audited(event, step.state, partition, state))
         batch.outputs += [_effect(effect, command.at) for effect in step.effects]
+        batch.outputs += [_command_to(each) for each in step.commands]
+        if step.state.phase is Phase.FINISHED and _goes_on(before):
+            alarm = ward.ended(step.state)
+            batch.outputs += alarm
+            if alarm:
+                batch.noted["quarantined"] += 1
 
     def _reduce(self, run: RunState | None, command: Command, state: State) -> Transition:
         """The reducer's word; a run on which it fails is ended, and the others go on."""
@@ -172,7 +197,10 @@ class DecideStage:
         """The playbook that the run has pinned, or that its start names."""
         if run is None:
             start = cast("Start", command)
-            if (playbook := self._playbooks.by_hash(start.playbook_hash)) is None:
+            playbook = self._playbooks.by_hash(start.playbook_hash)
+            if playbook is None and start.source:
+                playbook = self._compiled(orjson.dumps(start.source))
+            if playbook is None:
                 raise BadInput(
                     "unknown_playbook",
                     f"the playbook {start.playbook} ({start.playbook_hash[:12]}) is not loaded "
@@ -180,7 +208,8 @@ class DecideStage:
                 )
             return playbook
         if run.phase is Phase.FINISHED:
-            return None
+            # Only an alert that starts it again needs it.
+            return self._playbooks.by_hash(run.hash) if isinstance(command, Start) else None
         return self._playbooks.by_hash(run.hash) or self._compiled(orjson.dumps(run.source))
 
     def _compile(self, source: bytes) -> Playbook | None:
@@ -189,6 +218,10 @@ class DecideStage:
         except ValueError:
             logger.exception("a playbook that an open run has pinned does not load any more")
             return None
+
+
+def _goes_on(run: RunState | None) -> bool:
+    return run is None or run.phase is not Phase.FINISHED
 
 
 def _command(record: Record) -> Command:
@@ -235,6 +268,11 @@ def _due(clockwork: _Clockwork, state: State, now: int) -> Iterator[Timer]:
 def _timer(timer: Timer, now: int) -> Outgoing:
     key = timer.run_id.encode()
     return Outgoing(Topics.COMMANDS, timer.encode(), key=key, timestamp=now)
+
+
+def _command_to(command: Command) -> Outgoing:
+    key = command.run_id.encode()
+    return Outgoing(Topics.COMMANDS, command.encode(), key=key, timestamp=command.at)
 
 
 def _effect(effect: Effect, now: int) -> Outgoing:

@@ -26,7 +26,24 @@ _HOVER = {
     "dedup": "One run per key and window; without it one per alert.",
     "key": "CEL on `alert`: alerts with the same key share a run.",
     "window": "How long, such as 1h; windows are aligned.",
-    "on_duplicate": "attach: a further alert is noted in the run. drop: it is not.",
+    "on_duplicate": "attach: a further alert is noted in the run. drop: it is not. "
+    "restart: it calls the run off and starts it again.",
+    "concurrency": "So many runs of this playbook with the same key go on at a time.",
+    "overflow": "queue: a further run waits for its turn. drop: it ends at once.",
+    "inputs": "Values that a playbook which runs this one gives; CEL sees them as `inputs`.",
+    "outputs": "CEL: what a playbook that runs this one gets back as `steps.<id>.output`.",
+    "default": "The value where none is given.",
+    "required": "Whoever runs this playbook must give it.",
+    "run": "The id of another playbook: this run waits for its end.",
+    "together": "CEL: runs with the same value ask one question at a time, for all that wait.",
+    "max_percent": "At most this share of the fleet (or of a list) is held by this verb at a time.",
+    "percent": "The share.",
+    "of": "The guard list that is the whole; `fleet` is the inventory.",
+    "quiet_hours": "When this action is not done by itself.",
+    "from": "From this time of day, such as 22:00.",
+    "to": "Until this time of day; before `from` it is the next day's.",
+    "days": "The days on which the hours begin: mon, tue, wed, thu, fri, sat, sun.",
+    "zone": "The time zone, such as Europe/Paris; UTC otherwise.",
     "deadline": "The longest time a run takes, such as 15m.",
     "max_steps": "Most steps, branches counted.",
     "max_fanout": "Most branches of a parallel and items of a for_each.",
@@ -38,12 +55,12 @@ _HOVER = {
     "ttl": "Undone after this time.",
     "max": "The bound: of a hold with all its extensions, of a rate, of further attempts.",
     "extend_on_repeat": "A repeated request lasts this many times as long.",
-    "on_expiry": "What happens at the end of the hold.",
+    "on_expiry": "undo: it ends by itself. approval: people are asked, and without a yes it stays.",
     "guard": "What may stop the action, besides the site's own guards.",
     "never": "Named lists that the target must not overlap.",
     "rate": "At most `max` effects of this verb in any `per`.",
     "per": "The time that a rate counts over.",
-    "exceed": "What happens beyond the rate.",
+    "exceed": "What happens beyond it: refuse, or approval (people are asked).",
     "retry": "Further attempts after a failure that may pass.",
     "backoff": "Whether the waits grow.",
     "initial": "The first wait.",
@@ -86,16 +103,11 @@ def schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a playbook file."""
     made = PlaybookDocument.model_json_schema(by_alias=True)
     definitions = made["$defs"]
-    definitions.pop("LaterStep", None)
     kinds = made["properties"]["steps"]["items"]
     # The kinds of steps exclude each other by their keys; oneOf would only make editors vague.
-    made["properties"]["steps"]["items"] = {
-        "anyOf": [each for each in kinds["oneOf"] if not each["$ref"].endswith("/LaterStep")]
-    }
+    made["properties"]["steps"]["items"] = {"anyOf": list(kinds["oneOf"])}
     for definition in (made, *definitions.values()):
         properties = definition.get("properties", {})
-        for name in [name for name in properties if _is_later(properties[name])]:
-            del properties[name]
         for name, each in properties.items():
             each.setdefault("description", _HOVER.get(name, ""))
             each.pop("title", None)
@@ -109,7 +121,3 @@ def schema() -> dict[str, Any]:
         **made,
         "title": "Tocsin playbook",
     }
-
-
-def _is_later(field: dict[str, Any]) -> bool:
-    return str(field.get("description", "")).startswith("Not supported yet")

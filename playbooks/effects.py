@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from playbooks.bounds import MAX_OUTPUT, size
+from playbooks.expiring import RELEASE
+from playbooks.model_guards import DAYS, minutes
 from playbooks.program import CASE_INPUTS, supplied_inputs
 from playbooks.targets import canonical_target
 from responders.base import EntityKind
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from playbooks import model
     from playbooks.program import ActionStep
     from playbooks.run_state import RunState
-    from tocsin.contracts import Effect, Failure, Mode
+    from tocsin.contracts import Asked, Effect, Failure, Mode
 
 #: Largest inputs of an action, bytes of JSON (what the engine adds to a report not counted).
 MAX_INPUTS = MAX_OUTPUT
@@ -47,7 +49,7 @@ def prepare(step: ActionStep, seen: Mapping[str, Any], run_id: str) -> Prepared:
     if action is None:
         raise Unable(f"no connector serves {step.spec.action}")
     try:
-        inputs = {name: _evaluated(value, seen) for name, value in step.inputs.items()}
+        inputs = evaluated(step.inputs, seen)
     except ExpressionError as error:
         raise Unable(f"an input cannot be evaluated: {error}") from None
     supplied = set(supplied_inputs(action))
@@ -71,6 +73,11 @@ def prepare(step: ActionStep, seen: Mapping[str, Any], run_id: str) -> Prepared:
     return Prepared(validated.model_dump(mode="json"), target, case)
 
 
+def evaluated(inputs: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs with a value in the place of each expression. Raises ExpressionError."""
+    return {name: _evaluated(value, seen) for name, value in inputs.items()}
+
+
 def _evaluated(value: Any, seen: Mapping[str, Any]) -> Any:
     match value:
         case Expression():
@@ -84,12 +91,19 @@ def _evaluated(value: Any, seen: Mapping[str, Any]) -> Any:
 
 
 def make_effect(
-    state: RunState, step: ActionStep, prepared: Prepared, mode: Mode, at: int
+    state: RunState,
+    step: ActionStep,
+    prepared: Prepared,
+    mode: Mode,
+    at: int,
+    ask: Asked | None = None,
 ) -> Effect:
-    """The effect of a step's first attempt."""
+    """The effect of a step's first attempt; `ask` says who decides where time does not."""
     spec = step.spec
+    if spec.action == RELEASE:
+        return _release(state, step, prepared, mode, at)
     return contracts.Effect(
-        id=effect_id(state.run_id, step.path, "", 0),
+        id=effect_id(state.run_id, step.path, "", state.epoch),
         run_id=state.run_id,
         alert_id=state.alert_id,
         playbook=state.playbook,
@@ -97,9 +111,28 @@ def make_effect(
         verb=spec.action,
         target=prepared.target,
         inputs=prepared.inputs,
-        hold=_hold(spec.hold),
+        hold=_hold(spec.hold, ask),
         guard=_guard(spec.guard),
         timeout=spec.timeout,
+        mode=mode,
+        requested=at,
+        epoch=state.epoch,
+    )
+
+
+def _release(state: RunState, step: ActionStep, prepared: Prepared, mode: Mode, at: int) -> Effect:
+    """The effect that ends a containment for all who hold it; never a dry run: it is in force."""
+    return contracts.Effect(
+        id=effect_id(state.run_id, step.path, "", state.epoch),
+        operation="release",
+        run_id=state.run_id,
+        alert_id=state.alert_id,
+        playbook=state.playbook,
+        step=step.path,
+        verb=prepared.inputs["verb"],
+        target=prepared.target,
+        inputs={"scope": "all", "generation": prepared.inputs["generation"]},
+        timeout=step.spec.timeout,
         mode=mode,
         requested=at,
     )
@@ -123,7 +156,7 @@ def release_effect(state: RunState, path: str, timeout: int, mode: Mode, at: int
     )
 
 
-def _hold(hold: model.Hold | None) -> contracts.Hold | None:
+def _hold(hold: model.Hold | None, ask: Asked | None) -> contracts.Hold | None:
     if hold is None:
         return None
     return contracts.Hold(
@@ -131,16 +164,32 @@ def _hold(hold: model.Hold | None) -> contracts.Hold | None:
         max=hold.ttl if hold.max is None else hold.max,
         extend_on_repeat=hold.extend_on_repeat,
         on_expiry=hold.on_expiry,
+        ask=ask,
     )
 
 
 def _guard(guard: model.Guard) -> contracts.Guard:
-    rate = guard.rate
+    rate, share, quiet = guard.rate, guard.max_percent, guard.quiet_hours
     return contracts.Guard(
         never=guard.never,
         rate=None
         if rate is None
         else contracts.Rate(max=rate.max, per=rate.per, exceed=rate.exceed),
+        share=None
+        if share is None
+        else contracts.Share(percent=share.percent, of=share.of, exceed=share.exceed),
+        quiet=() if quiet is None else (quiet_of(quiet),),
+    )
+
+
+def quiet_of(quiet: model.Quiet) -> contracts.Quiet:
+    """Quiet hours as effects carry them."""
+    return contracts.Quiet(
+        since=minutes(quiet.since),
+        until=minutes(quiet.until),
+        days=tuple(DAYS.index(day) for day in quiet.days),
+        zone=quiet.zone,
+        exceed=quiet.exceed,
     )
 
 

@@ -12,15 +12,18 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from playbooks.guard_hours import SiteQuiet
 from playbooks.guards import SiteGuards
+from playbooks.model_guards import DAYS, minutes
 from playbooks.ranges import NamedList
+from tocsin.contracts import Quiet, Rate, Share
 from tocsin.errors import ConfigError, TocsinError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from tocsin.config import GuardSettings
-    from tocsin.contracts import Rate
+    from tocsin.guard_config import QuietSettings
 
 _log = logging.getLogger(__name__)
 
@@ -52,12 +55,25 @@ class GuardLists:
         self._base = base
         self._inventory = inventory
         self._own = tuple(own)
-        self._rates = dict(rates or {})
+        self._rates = {
+            verb: Rate(max=each.max, per=each.per, exceed=each.exceed)
+            for verb, each in settings.rates.items()
+        } | dict(rates or {})
+        self._shares = {
+            verb: Share(percent=each.percent, of=each.of, exceed=each.exceed)
+            for verb, each in settings.max_percent.items()
+        }
+        self._quiet = tuple(_quiet(each) for each in settings.quiet_hours)
         self._stamp: object = None
         self._lists: dict[str, NamedList] = {}
         mistakes = self._load()
         mistakes += [
             f"never: {self._no(name)}" for name in settings.never if name not in self._lists
+        ]
+        mistakes += [
+            f"max_percent.{verb}.of: {self._no(share.of)}"
+            for verb, share in self._shares.items()
+            if share.of not in self._lists
         ]
         if mistakes:
             raise ConfigError("response.guards is not usable:\n  " + "\n  ".join(mistakes))
@@ -72,7 +88,9 @@ class GuardLists:
     @property
     def site(self) -> SiteGuards:
         """The guards to evaluate with."""
-        return SiteGuards(self._lists, self._settings.never, self._own, self._rates)
+        return SiteGuards(
+            self._lists, self._settings.never, self._own, self._rates, self._shares, self._quiet
+        )
 
     def current(self) -> SiteGuards:
         """Read again what changed, and give the guards as of now.
@@ -117,6 +135,17 @@ class GuardLists:
                 yield from _lines(self._base / entry.removeprefix(_FILE))
             else:
                 yield entry
+
+
+def _quiet(hours: QuietSettings) -> SiteQuiet:
+    quiet = Quiet(
+        since=minutes(hours.since),
+        until=minutes(hours.until),
+        days=tuple(DAYS.index(day) for day in hours.days),
+        zone=hours.zone,
+        exceed=hours.exceed,
+    )
+    return SiteQuiet(quiet, hours.verbs)
 
 
 def _file_stamp(path: Path) -> tuple[int, int] | None:

@@ -11,14 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from playbooks.guard_hours import is_quiet
 from playbooks.ranges import RESERVED, NamedList, parse_interval
 from playbooks.targets import canonical_target
 from responders.base import Action, ActionClass, EntityKind
-from tocsin.contracts import Effect, Guard, Hold, Mode, Rate, Verdict
+from tocsin.contracts import Effect, Guard, Hold, Mode, Rate, Share, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from playbooks.guard_hours import SiteQuiet
     from tocsin.state import State
 
 #: Classes that change the world and that site guards therefore apply to.
@@ -27,20 +29,26 @@ RESTRICTED = frozenset({ActionClass.CONTAIN, ActionClass.DESTRUCTIVE})
 #: Effects remembered per window; a rate's `max` beyond it is refused by `Rates.check`.
 MAX_WINDOW = 100_000
 
-_RATE = "rate/"
+_RATE, _SHARE, _LEASE = "rate/", "share/", "lease/"
+
+#: How long a target counts in a share although no lease shows it, ms: its call may be under way.
+UNDER_WAY = 15 * 60_000
 
 
 @dataclass(frozen=True, slots=True)
 class SiteGuards:
     """The site's lists and rates. `own` are the addresses of the machines that run Tocsin.
 
-    `rates` holds at most one rate per verb, for all playbooks together.
+    `rates` and `shares` hold at most one per verb, for all playbooks together; `quiet` are hours in
+    which nothing is contained, each for some verbs or all.
     """
 
     lists: Mapping[str, NamedList] = field(default_factory=dict)
     never: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
     rates: Mapping[str, Rate] = field(default_factory=dict)
+    shares: Mapping[str, Share] = field(default_factory=dict)
+    quiet: tuple[SiteQuiet, ...] = ()
 
     def always(self) -> tuple[NamedList, ...]:
         """Lists that no configuration can take away."""
@@ -62,6 +70,89 @@ def evaluate(
     extra = tuple(name for name in effect.guard.never if name not in site.never)
     verdicts += _listed(effect.target, action.entity, site, extra)
     verdicts += [rate_verdict(rule, windows, effect.id, now) for rule in rules(effect, site)]
+    verdicts += [
+        _share(name, share, effect, action, site, windows, now)
+        for name, share in _shares(effect, site)
+    ]
+    verdicts += _hours(effect, action, site, now)
+    return [_waived(verdict, effect) for verdict in verdicts]
+
+
+def _waived(verdict: Verdict, effect: Effect) -> Verdict:
+    """What people have overruled stands as allowed, if it is a guard that asks."""
+    if verdict.allowed or not verdict.asks or verdict.guard not in effect.guard.waived:
+        return verdict
+    return Verdict(guard=verdict.guard, allowed=True, reason=f"overruled: {verdict.reason}")
+
+
+def _shares(effect: Effect, site: SiteGuards) -> list[tuple[str, Share]]:
+    found = []
+    if (share := site.shares.get(effect.verb)) is not None:
+        found.append(("share:site", share))
+    if effect.guard.share is not None:
+        found.append(("share:playbook", effect.guard.share))
+    return found
+
+
+def _share(
+    name: str,
+    share: Share,
+    effect: Effect,
+    action: Action,
+    site: SiteGuards,
+    windows: Sequence[State],
+    now: int,
+) -> Verdict:
+    """Whether one more of the fleet may be held; who is not of it does not count."""
+    fleet = site.lists.get(share.of)
+    if fleet is None:
+        reason = f"no list is called {share.of}; refused until it is configured"
+        return Verdict(guard=name, allowed=False, reason=reason)
+    kind = action.entity
+    if not _is_in(effect.target, kind, fleet):
+        return Verdict(guard=name, allowed=True, reason=f"{effect.target} is not in {share.of}")
+    held = {target for state in windows for target in _held(state, effect.verb, now)}
+    held = {target for target in held if _is_in(target, kind, fleet)} | {effect.target}
+    size = fleet.size(addresses=kind is EntityKind.ADDRESS)
+    most = max(1, int(size * share.percent / 100))
+    if len(held) <= most:
+        return Verdict(guard=name, allowed=True)
+    reason = (
+        f"{len(held)} of the {size} in {share.of} would be held at once, at most {most} "
+        f"({share.percent:g} %) may be"
+    )
+    return Verdict(guard=name, allowed=False, reason=reason, asks=share.exceed == "approval")
+
+
+def _is_in(target: str, kind: EntityKind, listed: NamedList) -> bool:
+    return not _untouched(target, kind, listed).allowed
+
+
+def _held(state: State, verb: str, now: int) -> set[str]:
+    """Targets that the verb holds, or is asked to hold just now."""
+    found = {
+        str(lease["target"])
+        for key, lease in state.items()
+        if key.startswith(_LEASE) and lease["verb"] == verb and lease["state"] != "released"
+    }
+    window: dict[str, int] = state.get(_SHARE + verb, {})
+    return found | {target for target, at in window.items() if at > now - UNDER_WAY}
+
+
+def _hours(effect: Effect, action: Action, site: SiteGuards, now: int) -> list[Verdict]:
+    """Whether these are hours in which nothing is done by itself."""
+    found = [("hours:playbook", quiet) for quiet in effect.guard.quiet]
+    if action.action_class in RESTRICTED:
+        found += [
+            ("hours:site", each.hours)
+            for each in site.quiet
+            if not each.verbs or effect.verb in each.verbs
+        ]
+    verdicts = []
+    for name, quiet in found:
+        reason = f"these are quiet hours ({quiet.zone})" if is_quiet(quiet, now) else ""
+        asks = bool(reason) and quiet.exceed == "approval"
+        verdicts.append(Verdict(guard=name, allowed=not reason, reason=reason, asks=asks))
     return verdicts
 
 
@@ -90,8 +181,8 @@ def _holding(hold: Hold | None, action: Action) -> list[Verdict]:
         reason = f"{action.verb} contains and has no hold: it would last for ever"
     elif not action.reversible:
         reason = f"{action.verb} cannot be undone by its connector, so it cannot be held"
-    elif hold.on_expiry == "approval":
-        reason = "on_expiry: approval needs approvals, which this version does not have"
+    elif hold.on_expiry == "approval" and hold.ask is None:
+        reason = "on_expiry: approval, and nobody is named to be asked"
     elif not 0 < hold.ttl <= hold.max:
         reason = f"a hold lasts more than 0 and at most its max, not {hold.ttl} of {hold.max} ms"
     return [Verdict(guard="hold", allowed=not reason, reason=reason)]
@@ -160,9 +251,8 @@ def rate_verdict(rule: RateRule, windows: Sequence[State], effect_id: str, now: 
     if len(seen) < min(rule.rate.max, MAX_WINDOW):
         return Verdict(guard=rule.name, allowed=True)
     reason = f"{len(seen)} in the last {rule.rate.per / 1000:g} s, at most {rule.rate.max} allowed"
-    if rule.rate.exceed == "approval":
-        reason += "; more need an approval, which this version does not have"
-    return Verdict(guard=rule.name, allowed=False, reason=reason)
+    asks = rule.rate.exceed == "approval"
+    return Verdict(guard=rule.name, allowed=False, reason=reason, asks=asks)
 
 
 def count(effect: Effect, site: SiteGuards, state: State, now: int) -> None:
@@ -173,6 +263,10 @@ def count(effect: Effect, site: SiteGuards, state: State, now: int) -> None:
         }
         window.setdefault(effect.id, now)
         state[rule.key] = window
+    if _shares(effect, site):
+        key = _SHARE + effect.verb
+        under_way = {each: at for each, at in state.get(key, {}).items() if at > now - UNDER_WAY}
+        state[key] = {**under_way, effect.target: now}
 
 
 def prune_rates(state: State, now: int, longest: int) -> None:

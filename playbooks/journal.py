@@ -16,11 +16,11 @@ from playbooks.run_state import (
     StepStatus,
     TimelineEntry,
 )
-from tocsin.contracts import EffectStatus, RunEvent
+from tocsin.contracts import EffectStatus, Ended, Leave, RunEvent
 from tocsin.ids import digest
 
 if TYPE_CHECKING:
-    from tocsin.contracts import Decision, Result, Start, Timer
+    from tocsin.contracts import Command, Decision, Result, Start, Timer
 
 #: A finished run is remembered this long: a late result or alert must find it.
 RETENTION = 7 * 86_400_000
@@ -33,8 +33,9 @@ _TIMELINE_KEYS = (
 _TIMELINE_BYTES = 512
 
 
-#: Most answers remembered of one approval.
-MAX_ANSWERS = 50
+#: Most answers of one approval that are recorded although they do not count. Those that count are
+#: always taken: nobody can lock an approver out by answering first, wrongly and often.
+MAX_OBJECTED = 50
 
 #: What a result's status makes of its step, and the event that says so.
 RESULTS: dict[EffectStatus, tuple[StepStatus, str]] = {
@@ -61,6 +62,11 @@ class Journal:
     state: RunState
     at: int
     events: list[RunEvent] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
+
+    def tell(self, command: Command) -> None:
+        """Write a command to another run, a gate or a question."""
+        self.commands.append(command)
 
     def set(self, **changes: Any) -> None:
         self.state = self.state.model_copy(update=changes)
@@ -101,8 +107,32 @@ class Journal:
     def unsend(self, effect_id: str) -> None:
         self.set(outbox={k: e for k, e in self.state.outbox.items() if k != effect_id})
 
-    def finish(self, outcome: Outcome, reason: str) -> None:
+    def finish(self, outcome: Outcome, reason: str, output: dict[str, Any] | None = None) -> None:
         """Say how the run ended and keep only what late commands must find."""
+        self.emit_finished(outcome, reason, output or {})
+        state, at = self.state, self.at
+        if state.gate:
+            self.tell(Leave(run_id=state.gate, holder=state.run_id, at=at))
+        if (parent := state.parent) is not None:
+            self.tell(
+                Ended(
+                    run_id=parent.run_id, step=parent.step, child=state.run_id,
+                    outcome=outcome.value, reason=reason, output=output or {}, at=at,
+                )
+            )  # fmt: skip
+        slim = {
+            path: step.model_copy(update={"output": {}, "verdicts": ()})
+            for path, step in state.steps.items()
+        }
+        releases = {k: e for k, e in state.outbox.items() if e.operation != "apply"}
+        self.set(
+            phase=Phase.FINISHED, outcome=outcome, reason=reason, finished=at, steps=slim,
+            outbox=releases, timers={"retention": at + RETENTION}, alert={}, source={},
+            vars={}, inputs={}, gate="", restart=None, timeline=(),
+        )  # fmt: skip
+
+    def emit_finished(self, outcome: Outcome, reason: str, output: dict[str, Any]) -> None:
+        """Say how a run, or one epoch of it, ended."""
         state = self.state
         data = {
             "outcome": outcome.value,
@@ -110,17 +140,9 @@ class Journal:
             "duration": self.at - state.started,
             "steps": {path: step.status.value for path, step in state.steps.items()},
         }
+        data |= {"output": output} if output else {}
+        data |= {"epoch": state.epoch} if state.epoch else {}
         self.emit("finished", "", data)
-        slim = {
-            path: step.model_copy(update={"output": {}, "verdicts": ()})
-            for path, step in self.state.steps.items()
-        }
-        releases = {k: e for k, e in state.outbox.items() if e.operation != "apply"}
-        self.set(
-            phase=Phase.FINISHED, outcome=outcome, reason=reason, finished=self.at, steps=slim,
-            outbox=releases, timers={"retention": self.at + RETENTION}, alert={}, source={},
-            vars={}, timeline=(),
-        )  # fmt: skip
 
     def is_due(self, command: Timer) -> bool:
         """Whether the timer is set as the command says, and its time has come."""
@@ -155,10 +177,13 @@ class Journal:
         approval = self.state.step(decision.step).approval
         if approval is None or decision.id in approval.answers:
             return False
-        if len(approval.answers) >= MAX_ANSWERS:
+        if objection and approval.objected >= MAX_OBJECTED:
             return False
-        answers = (*approval.answers, decision.id)
-        self.put(decision.step, approval=approval.model_copy(update={"answers": answers}))
+        changes = {
+            "answers": (*approval.answers, decision.id),
+            "objected": approval.objected + bool(objection),
+        }
+        self.put(decision.step, approval=approval.model_copy(update=changes))
         data: dict[str, Any] = {
             "answer": decision.id,
             "by": decision.by,
@@ -173,7 +198,8 @@ class Journal:
     def receive(self, result: Result) -> Receipt:
         """Note that a result has come; one that no step waits for any more is an event, once."""
         sent = self.state.outbox.get(result.effect_id)
-        if sent is not None and sent.operation != "apply":
+        own = self.state.step(result.step).effect_id == result.effect_id
+        if sent is not None and sent.operation != "apply" and not own:
             self.unsend(result.effect_id)
             return Receipt.NOTED
         path, step = result.step, self.state.step(result.step)

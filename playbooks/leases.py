@@ -30,6 +30,9 @@ UNDO_BACKOFF_MAX = 15 * 60_000
 #: Failed undos after which a person is called; trying goes on.
 UNDO_ALARM = 5
 
+#: Between two times that people are asked whether a lease may end, ms.
+ASK_AGAIN = 24 * 3_600_000
+
 #: Longest growth of a repeated hold: 2 ** 32 times any ttl is beyond any max.
 _MAX_REPEATS = 32
 
@@ -39,13 +42,15 @@ class Todo(StrEnum):
 
     `call`: ask the product (first time, anew, or because nobody knows whether it acted). `extend`:
     ask the product again, its own time limit would end too early. `join`: nothing to ask.
-    `undo`: ask the product to undo. `alarm`: tell a person that undoing keeps failing. `nothing`.
+    `undo`: ask the product to undo. `ask`: ask people whether it may end. `alarm`: tell a person
+    that undoing keeps failing. `nothing`.
     """
 
     CALL = "call"
     EXTEND = "extend"
     JOIN = "join"
     UNDO = "undo"
+    ASK = "ask"
     ALARM = "alarm"
     NOTHING = "nothing"
 
@@ -143,6 +148,8 @@ def due(lease: Lease) -> int | None:
     match lease.state:
         case LeaseState.ACTIVE:
             return lease.expires
+        case LeaseState.ASKING:
+            return lease.changed + ASK_AGAIN
         case LeaseState.UNDOING | LeaseState.UNDO_FAILED:
             return lease.changed + undo_pause(lease.undo_attempts)
         case LeaseState.RELEASED:
@@ -161,13 +168,18 @@ def live(holders: Iterable[Holder], at: int) -> tuple[Holder, ...]:
     return tuple(holder for holder in holders if holder.expires > at)
 
 
+#: States in which the product is expected to have it.
+_IN_FORCE = (LeaseState.ACTIVE, LeaseState.ASKING)
+
+
 def _apply(lease: Lease | None, request: Apply) -> Change:
     if lease is None or lease.state is not LeaseState.ACTIVE or lease.expires <= request.at:
         return Change(_opened(lease, request), Todo.CALL)
     if UNCONFIRMED in lease.proof:
         return Change(_held(lease, request, lease.repeats), Todo.CALL)
     longer = _held(lease, request, lease.repeats + 1)
-    if request.native_ttl and longer.expires > lease.expires:
+    endless = longer.ask is not None and lease.ask is None
+    if request.native_ttl and (longer.expires > lease.expires or endless):
         return Change(longer, Todo.EXTEND)
     return Change(longer, Todo.JOIN)
 
@@ -186,6 +198,8 @@ def _opened(before: Lease | None, request: Apply) -> Lease:
         expires=expires,
         changed=max(request.at, before.changed + 1 if before else 0),
         undo_inputs=request.undo_inputs,
+        ask=request.hold.ask or (before.ask if before and before.state in _IN_FORCE else None),
+        asked=before.asked if before else 0,
     )
 
 
@@ -205,6 +219,7 @@ def _held(lease: Lease, request: Apply, repeats: int) -> Lease:
         holders=holders,
         expires=max(holder.expires for holder in holders),
         repeats=min(repeats, _MAX_REPEATS),
+        ask=request.hold.ask or lease.ask,
     )
 
 
@@ -212,6 +227,9 @@ def _due(lease: Lease, at: int) -> Change:
     when = due(lease)
     if when is None or at < when:
         return Change(lease, Todo.NOTHING)
+    if lease.state in _IN_FORCE and lease.ask is not None:
+        asking = _changed(lease, at, state=LeaseState.ASKING, asked=lease.asked + 1)
+        return Change(asking, Todo.ASK)
     if lease.state is LeaseState.ACTIVE:
         lease = _changed(lease, at, state=LeaseState.UNDOING)
     return Change(lease, Todo.UNDO)
@@ -220,7 +238,7 @@ def _due(lease: Lease, at: int) -> Change:
 def _release(lease: Lease, run_id: str | None, at: int) -> Change:
     if lease.state is LeaseState.RELEASED:
         return Change(lease, Todo.NOTHING)
-    if lease.state is not LeaseState.ACTIVE:
+    if lease.state not in _IN_FORCE:
         return Change(lease, Todo.UNDO if run_id is None else Todo.NOTHING)
     if run_id is not None and run_id not in {holder.run_id for holder in lease.holders}:
         return Change(lease, Todo.NOTHING)

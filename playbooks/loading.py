@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from playbooks import model
 from playbooks.building import build, nearest
+from playbooks.linking import CHILDREN, link, with_children
 from playbooks.source import KeyPath, Source, mistakes, read_source
 from tocsin.errors import ContentErrors, Place, PlaybookError
 
@@ -75,9 +76,11 @@ def load_playbooks(
                 "choose another, or name the builtin playbooks to load in playbooks.builtin",
             )
         found[playbook.id] = playbook
+    origins = {source.path: source for source in sources}
+    linked = link(found, lambda one, at, *said: origins[one.origin].complain(at, *said))
     if errors := mistakes(sources):
         raise ContentErrors(errors)
-    return PlaybookSet(found)
+    return PlaybookSet(linked)
 
 
 def load_playbook(
@@ -85,13 +88,43 @@ def load_playbook(
     data: bytes,
     actions: Mapping[str, Action],
     known_verbs: Collection[str] | None = None,
+    others: Mapping[str, Playbook] | None = None,
 ) -> Playbook:
-    """One playbook from its bytes. Raises ContentErrors with all mistakes."""
+    """One playbook from its bytes. Raises ContentErrors with all mistakes.
+
+    `others` are the playbooks it may run; None leaves what it runs unchecked and out of it.
+    """
     source = read_source(path, data)
     playbook = _playbook(source, actions, None, known_verbs)
+    if playbook is not None and others is not None:
+        own = playbook.id
+
+        def complain(one: Playbook, at: KeyPath, message: str, suggestion: str) -> None:
+            if one.id == own:
+                source.complain(at, message, suggestion)
+
+        playbook = link({**others, own: playbook}, complain)[own]
     if source.errors or playbook is None:
         raise ContentErrors(mistakes([source]))
     return playbook
+
+
+def neighbours(
+    path: Path, actions: Mapping[str, Action], known_verbs: Collection[str] | None = None
+) -> dict[str, Playbook]:
+    """The playbooks that one at `path` may run: those beside it, and those of the library.
+
+    One that has mistakes is left out: it is not the one that is looked at.
+    """
+    found: dict[str, Playbook] = {}
+    for file in [*_files([LIBRARY]), *_files([path.parent])]:
+        if file.resolve() == path.resolve():
+            continue
+        source = _read(file)
+        playbook = _playbook(source, actions, None, known_verbs)
+        if playbook is not None and not source.errors:
+            found[playbook.id] = playbook
+    return found
 
 
 def from_canonical(source: Mapping[str, Any], actions: Mapping[str, Action]) -> Playbook:
@@ -101,10 +134,14 @@ def from_canonical(source: Mapping[str, Any], actions: Mapping[str, Action]) -> 
     fail, not the run. Raises ValueError if it does not validate or compile (a later version
     of the language).
     """
-    playbook, problems = build(model.PlaybookDocument.parse(dict(source)), actions)
+    own = {key: value for key, value in source.items() if key != CHILDREN}
+    playbook, problems = build(model.PlaybookDocument.parse(own), actions)
     if playbook is None:
         raise ValueError(f"the pinned playbook does not compile: {problems[0].message}")
-    return playbook
+    children = source.get(CHILDREN, {})
+    return with_children(
+        playbook, {name: from_canonical(each, actions) for name, each in children.items()}
+    )
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:

@@ -1,108 +1,35 @@
-"""The playbook language as a schema: what a playbook file may say, and its canonical form.
-
-Durations are written with a unit (`90s`, `15m`); a bare number is refused. Expressions are CEL
-text. Words of the language that the engine does not do yet are known here and refused by name, so
-that a playbook never means less than it says.
-"""
+"""The playbook language as a schema: what a playbook file may say, and its canonical form."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainSerializer,
-    Tag,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from playbooks.model_guards import Approvers as Approvers
+from playbooks.model_guards import Guard as Guard
+from playbooks.model_guards import Hold as Hold
+from playbooks.model_guards import Quiet as Quiet
+from playbooks.model_guards import Rate as Rate
+from playbooks.model_guards import Share as Share
+from playbooks.model_types import (
+    MAX_DEADLINE,
+    TRANSIENT,
+    FailureKind,
+    Model,
+    Name,
+    OnError,
+    PlaybookId,
+    Verb,
+)
+from playbooks.model_types import Duration as Duration
+from playbooks.model_types import Expression as Expression
 from playbooks.source import CEL
-from tocsin.config import parse_duration
-from tocsin.expressions import MAX_EXPRESSION
 from tocsin.ids import canonical_json, content_hash
 
-#: Longest run: a longer one is a case for a person.
-MAX_DEADLINE = 7 * 86_400_000
-#: Longest hold of a containment.
-MAX_HOLD = 365 * 86_400_000
-
-
-def _duration(value: object) -> object:
-    if not isinstance(value, str):
-        raise PydanticCustomError("duration", "write a duration with its unit, such as 30s or 4h")
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise PydanticCustomError("duration", "{why}", {"why": str(error)}) from None
-
-
-def _expression(value: object) -> object:
-    """CEL text; a bare `true` or `5` is CEL too, and `!cel` says nothing new here."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return str(value)
-        case {"!cel": str() as text}:
-            return text
-        case _:
-            return value
-
-
-def _later(value: object) -> object:
-    raise PydanticCustomError("later", "this part of the language is not supported yet")
-
-
-def _later_word(*words: str) -> BeforeValidator:
-    def check(value: object) -> object:
-        if value in words:
-            raise PydanticCustomError("later", "'{word}' is not supported yet", {"word": value})
-        return value
-
-    return BeforeValidator(check)
-
-
-Duration = Annotated[
-    int,
-    BeforeValidator(_duration),
-    Field(gt=0),
-    PlainSerializer(lambda value: f"{value}ms", return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+(ms|s|m|h|d)$", "examples": ["15m"]}),
-]
-Expression = Annotated[
-    str,
-    BeforeValidator(_expression),
-    Field(min_length=1, max_length=MAX_EXPRESSION),
-    WithJsonSchema(
-        {"type": ["string", "boolean", "number"], "description": "A CEL expression (cel.dev)."}
-    ),
-]
-Later = Annotated[
-    Any, BeforeValidator(_later), WithJsonSchema({"description": "Not supported yet."})
-]
-#: A step's id is a name in expressions: `steps.block.output`.
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-PlaybookId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Verb = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$")]
-FailureKind = Literal[
-    "timeout", "rate_limited", "http_4xx", "http_5xx", "unavailable", "denied", "invalid",
-    "oversized", "redirect", "internal",
-]  # fmt: skip
-#: Failures that a second try may cure, whatever the product.
-TRANSIENT: tuple[FailureKind, ...] = ("timeout", "rate_limited", "http_5xx", "unavailable")
-OnError = Literal["stop", "continue"]
-
-
-class Model(BaseModel):
-    """Base of the schema: immutable, no unknown keys, no conversions between types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+#: Where people are told of a question: what kind of connector, and its name for the channel.
+Channel = Annotated[str, Field(pattern=r"^(slack|teams|email|webhook):\S[^\r\n]*$", max_length=200)]
 
 
 class Metadata(Model):
@@ -118,11 +45,22 @@ class Metadata(Model):
 
 
 class Dedup(Model):
-    """One run per key and aligned window; the next alert is attached to it, or dropped."""
+    """One run per key and aligned window.
+
+    The next alert is attached to it, or dropped, or the run is called off and starts again.
+    """
 
     key: Expression
     window: Duration
-    on_duplicate: Annotated[Literal["attach", "drop"], _later_word("restart")] = "attach"
+    on_duplicate: Literal["attach", "drop", "restart"] = "attach"
+
+
+class Concurrency(Model):
+    """At most `max` runs of this playbook with the same key go on at a time."""
+
+    key: Expression
+    max: Annotated[int, Field(ge=1, le=1000)] = 1
+    overflow: Literal["queue", "drop"] = "queue"
 
 
 class Trigger(Model):
@@ -130,7 +68,21 @@ class Trigger(Model):
 
     when: Expression
     dedup: Dedup | None = None
-    concurrency: Later = None
+    concurrency: Concurrency | None = None
+
+
+class Input(Model):
+    """A value that whoever runs this playbook as a part gives; without `default` it must."""
+
+    default: Any = None
+    required: bool = False
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _either(self) -> Input:
+        if self.required and self.default is not None:
+            raise PydanticCustomError("input", "what has a default is not required")
+        return self
 
 
 class Limits(Model):
@@ -139,40 +91,6 @@ class Limits(Model):
     deadline: Annotated[Duration, Field(le=MAX_DEADLINE)] = 15 * 60_000
     max_steps: Annotated[int, Field(ge=1, le=1000)] = 200
     max_fanout: Annotated[int, Field(ge=1, le=1000)] = 50
-
-
-class Hold(Model):
-    """How long a containment lasts: `max` bounds all extensions together."""
-
-    ttl: Annotated[Duration, Field(le=MAX_HOLD)]
-    max: Annotated[Duration, Field(le=MAX_HOLD)] | None = None
-    extend_on_repeat: Annotated[float, Field(ge=1, le=10, strict=False)] = 1.0
-    on_expiry: Annotated[Literal["undo"], _later_word("approval")] = "undo"
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Hold:
-        if self.max is not None and self.max < self.ttl:
-            raise PydanticCustomError("hold", "'max' is shorter than 'ttl'")
-        return self
-
-
-class Rate(Model):
-    """At most `max` effects of this verb in any `per`."""
-
-    max: Annotated[int, Field(ge=1)]
-    per: Duration
-    exceed: Annotated[Literal["refuse"], _later_word("approval")] = "refuse"
-
-
-class Guard(Model):
-    """Named lists the target must not overlap, and a rate; the site's guards come on top."""
-
-    never: tuple[str, ...] = ()
-    rate: Rate | None = None
-    drift: Annotated[
-        Literal["require_same"] | None,
-        Field(description="Act only on exactly what an approval before this step has seen."),
-    ] = None
 
 
 class Retry(Model):
@@ -219,7 +137,7 @@ class Verify(Model):
     """A look-up after the action, repeated until it shows that the action has worked."""
 
     action: Verb
-    inputs: Annotated[dict[str, Any], Field(alias="with")] = {}
+    inputs: Annotated[dict[str, Any], Field(alias="with")] = Field(default={})
     until: Expression
     within: Annotated[Duration, Field(le=MAX_DEADLINE)]
     every: Duration = 5_000
@@ -229,7 +147,7 @@ class Act(Step):
     """An action: a verb with inputs, and what protects the world from it."""
 
     action: Verb
-    inputs: Annotated[dict[str, Any], Field(alias="with")] = {}
+    inputs: Annotated[dict[str, Any], Field(alias="with")] = Field(default={})
     hold: Hold | None = None
     guard: Guard = Guard()
     retry: Retry | None = None
@@ -271,17 +189,6 @@ class ParallelStep(Step):
     always: bool = False
 
 
-class Approvers(Model):
-    """Who may answer: members of `group`, `quorum` of them, nobody whom `exclude` names.
-
-    The subject of the alert (`alert.user.name`) is always excluded.
-    """
-
-    group: Annotated[str, Field(min_length=1, max_length=100)]
-    quorum: Annotated[int, Field(ge=1, le=10)] = 1
-    exclude: tuple[Expression, ...] = ()
-
-
 class Escalation(Model):
     """Whom to ask instead when nobody answered, and for how long."""
 
@@ -293,11 +200,12 @@ class Approval(Model):
     """A question to people; what they approve is the exact plan of the steps that follow."""
 
     message: Annotated[str, Field(min_length=1, max_length=2000)]
-    channels: tuple[Annotated[str, Field(max_length=200)], ...] = ()
+    channels: tuple[Channel, ...] = ()
     approvers: Approvers
     timeout: Duration
     on_timeout: Literal["deny", "approve", "escalate"] = "deny"
     escalate: Escalation | None = None
+    together: Expression | None = None
 
     @model_validator(mode="after")
     def _escalation(self) -> Approval:
@@ -342,22 +250,21 @@ class StopStep(Step):
     stop: Annotated[str, Field(min_length=1, max_length=2000)]
 
 
-class LaterStep(Model):
-    """Kinds of steps that the language has and this engine does not do yet."""
+class RunStep(Step):
+    """Another playbook as a step: the run waits for its end; it is called off together with it."""
 
-    model_config = ConfigDict(extra="ignore")
+    run: PlaybookId
+    inputs: Annotated[dict[Name, Any], Field(alias="with")] = Field(default={})
+    on_error: OnError = "stop"
+    always: bool = False
 
-    run: Later = None
 
-
-_KINDS = ("action", "let", "parallel", "for_each", "approval", "wait", "stop")
+_KINDS = ("action", "let", "parallel", "for_each", "run", "approval", "wait", "stop")
 
 
 def _kind(value: object) -> str | None:
     """The tag of a step's kind: in angle brackets, so that it is no key."""
     if isinstance(value, dict):
-        if any(name in value for name in LaterStep.model_fields):
-            return "<later>"
         present = [name for name in _KINDS if name in value]
         return f"<{present[0]}>" if len(present) == 1 else None
     match value:
@@ -369,6 +276,8 @@ def _kind(value: object) -> str | None:
             return "<parallel>"
         case EachStep():
             return "<for_each>"
+        case RunStep():
+            return "<run>"
         case ApprovalStep():
             return "<approval>"
         case WaitStep():
@@ -379,17 +288,18 @@ def _kind(value: object) -> str | None:
             return None
 
 
-#: A step that the engine can run.
-KnownStep = ActionStep | LetStep | ParallelStep | EachStep | ApprovalStep | WaitStep | StopStep
+KnownStep = (
+    ActionStep | LetStep | ParallelStep | EachStep | RunStep | ApprovalStep | WaitStep | StopStep
+)
 AnyStep = Annotated[
     Annotated[ActionStep, Tag("<action>")]
     | Annotated[LetStep, Tag("<let>")]
     | Annotated[ParallelStep, Tag("<parallel>")]
     | Annotated[EachStep, Tag("<for_each>")]
+    | Annotated[RunStep, Tag("<run>")]
     | Annotated[ApprovalStep, Tag("<approval>")]
     | Annotated[WaitStep, Tag("<wait>")]
-    | Annotated[StopStep, Tag("<stop>")]
-    | Annotated[LaterStep, Tag("<later>")],
+    | Annotated[StopStep, Tag("<stop>")],
     Discriminator(
         _kind,
         custom_error_type="step_kind",
@@ -406,7 +316,11 @@ class PlaybookDocument(Model):
     metadata: Metadata
     trigger: Trigger
     limits: Limits = Limits()
-    vars: dict[Name, Expression] = {}
+    inputs: dict[Name, Input] = Field(default={})
+    vars: dict[Name, Expression] = Field(default={})
+    outputs: dict[Name, Expression] = Field(default={})
+    approvers: Approvers | None = None
+    channels: tuple[Channel, ...] = ()
     steps: Annotated[tuple[AnyStep, ...], Field(min_length=1)]
     cacao: Annotated[
         dict[str, Any] | None,
@@ -419,8 +333,16 @@ class PlaybookDocument(Model):
 
     @property
     def sequence(self) -> tuple[KnownStep, ...]:
-        """The steps as written (a LaterStep never validates)."""
-        return tuple(step for step in self.steps if not isinstance(step, LaterStep))
+        """The steps as written."""
+        return self.steps
+
+    @property
+    def asked(self) -> Approvers | None:
+        """Who is asked where no step asks: the playbook's approvers, or its first question's."""
+        if self.approvers is not None:
+            return self.approvers
+        asks = (step.approval for step in self.steps if isinstance(step, ApprovalStep))
+        return next((approval.approvers for approval in asks), None)
 
     @property
     def hash(self) -> str:
@@ -436,10 +358,11 @@ class PlaybookDocument(Model):
 #: Models by the key (or step kind) they stand under: where to look for the nearest known key.
 KEYS: dict[str, type[BaseModel]] = {
     "": PlaybookDocument, "metadata": Metadata, "trigger": Trigger, "dedup": Dedup,
-    "limits": Limits, "hold": Hold, "guard": Guard, "rate": Rate, "retry": Retry, "join": Join,
+    "concurrency": Concurrency, "limits": Limits, "inputs": Input, "hold": Hold, "guard": Guard,
+    "rate": Rate, "max_percent": Share, "quiet_hours": Quiet, "retry": Retry, "join": Join,
     "parallel": Parallel, "branches": Act, "for_each": Each, "do": Act, "approval": Approval,
     "approvers": Approvers, "verify": Verify, "escalate": Escalation, "<action>": ActionStep,
-    "<let>": LetStep,
+    "<let>": LetStep, "<run>": RunStep,
     "<parallel>": ParallelStep, "<for_each>": EachStep, "<approval>": ApprovalStep,
     "<wait>": WaitStep, "<stop>": StopStep,
 }  # fmt: skip

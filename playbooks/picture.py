@@ -69,6 +69,8 @@ def _node(step: model.KnownStep | model.Act, actions: Mapping[str, Action]) -> N
         case model.EachStep():
             lines = [f"for each item in {step.for_each.items}, until {_join(step.for_each.join)}"]
             parts = (_node(step.for_each.do, actions),)
+        case model.RunStep():
+            lines = _run_lines(step)
         case model.ApprovalStep():
             kind, lines = "people", _approval_lines(step.approval)
         case model.WaitStep():
@@ -82,6 +84,23 @@ def _node(step: model.KnownStep | model.Act, actions: Mapping[str, Action]) -> N
     )
 
 
+def _run_lines(step: model.RunStep) -> list[str]:
+    inputs = ", ".join(f"{name}: {_told(value)}" for name, value in step.inputs.items())
+    return [f"run the playbook {step.run}({inputs}) and wait for its end"]
+
+
+def _trigger_lines(trigger: model.Trigger) -> list[str]:
+    """What the trigger says besides `when`."""
+    lines = []
+    if (dedup := trigger.dedup) is not None:
+        words = {"attach": "", "drop": ", further ones dropped", "restart": ", restarted by others"}
+        lines.append(f"one run per {dedup.key} in {_time(dedup.window)}{words[dedup.on_duplicate]}")
+    if (limit := trigger.concurrency) is not None:
+        rest = "others wait" if limit.overflow == "queue" else "others are dropped"
+        lines.append(f"at most {limit.max} at a time per {limit.key}, {rest}")
+    return lines
+
+
 def _kind(verb: str, actions: Mapping[str, Action]) -> str:
     found = actions.get(verb)
     return found.action_class.value if found else "plain"
@@ -92,16 +111,27 @@ def _action_lines(step: model.Act) -> list[str]:
     lines = [f"{step.action}({inputs})"]
     if step.hold is not None:
         longest = f", at most {_time(step.hold.max)}" if step.hold.max else ""
-        lines.append(f"undone after {_time(step.hold.ttl)}{longest}")
+        end = "undone" if step.hold.on_expiry == "undo" else "people decide whether it ends"
+        lines.append(f"{end} after {_time(step.hold.ttl)}{longest}")
     if step.verify is not None:
         until, within = step.verify.until, _time(step.verify.within)
         lines.append(f"verified by {step.verify.action} until {until}, within {within}")
     guards = [f"never {name}" for name in step.guard.never]
-    if step.guard.rate is not None:
-        guards.append(f"at most {step.guard.rate.max} in {_time(step.guard.rate.per)}")
+    if (rate := step.guard.rate) is not None:
+        guards.append(f"at most {rate.max} in {_time(rate.per)}{_beyond(rate.exceed)}")
+    if (share := step.guard.max_percent) is not None:
+        guards.append(f"at most {share.percent:g} % of {share.of}{_beyond(share.exceed)}")
+    if (quiet := step.guard.quiet_hours) is not None:
+        days = "" if len(quiet.days) == 7 else f" {', '.join(quiet.days)}"
+        hours = f"{quiet.since}-{quiet.until} {quiet.zone}{days}"
+        guards.append(f"not {hours}{_beyond(quiet.exceed)}")
     if step.guard.drift is not None:
         guards.append("only what was approved")
     return [*lines, f"guard: {', '.join(guards)}"] if guards else lines
+
+
+def _beyond(exceed: str) -> str:
+    return " (else people are asked)" if exceed == "approval" else ""
 
 
 def _approval_lines(approval: model.Approval) -> list[str]:
@@ -111,6 +141,11 @@ def _approval_lines(approval: model.Approval) -> list[str]:
         approval.message,
         f"{number}{people.group}, within {_time(approval.timeout)}; no answer: "
         f"{approval.on_timeout}",
+        *(
+            [f"one question for all runs with the same {approval.together}"]
+            if approval.together
+            else []
+        ),
     ]
 
 
@@ -144,7 +179,9 @@ def _time(milliseconds: int) -> str:
 
 def to_mermaid(document: model.PlaybookDocument, actions: Mapping[str, Action]) -> str:
     """The flow as a Mermaid flowchart."""
-    lines = ["flowchart TD", f'  start(["when {_quoted(document.trigger.when)}"]):::start']
+    told = (f"when {document.trigger.when}", *_trigger_lines(document.trigger))
+    start = "<br/>".join(_quoted(line) for line in told)
+    lines = ["flowchart TD", f'  start(["{start}"]):::start']
     before = "start"
     for number, node in enumerate(nodes(document, actions)):
         box = f"s{number}"
@@ -207,7 +244,8 @@ def to_svg(document: model.PlaybookDocument, actions: Mapping[str, Action]) -> s
     drawing.text(_MARGIN, 30, metadata.title or metadata.id, "title")
     drawing.text(_MARGIN, 50, f"{metadata.id}, version {metadata.version}", "small")
     drawing.y = 70
-    drawing.box(("when", *_folded(document.trigger.when)), "start", pill=True)
+    more = (part for line in _trigger_lines(document.trigger) for part in _folded(line))
+    drawing.box(("when", *_folded(document.trigger.when), *more), "start", pill=True)
     drawn = nodes(document, actions)
     for node in drawn:
         drawing.step(node)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tocsin.expressions import Expression
 
 #: What expressions of a run may name.
-RUN_NAMES = ("alert", "vars", "steps", "run")
+RUN_NAMES = ("alert", "inputs", "vars", "steps", "run")
 #: The look-up that verifies a step has the step's path and this.
 VERIFY = ".verify"
 #: What `until` may name besides.
@@ -29,6 +29,7 @@ ACTION_FIELDS = ("status", "output", "reason", "attempts", "failure")
 STEP_FIELDS = ("status", "reason")
 APPROVAL_FIELDS = (*STEP_FIELDS, "decision", "by")
 EACH_FIELDS = (*STEP_FIELDS, "count", "succeeded", "failed")
+RUN_STEP_FIELDS = (*STEP_FIELDS, "output", "outcome", "run")
 #: Inputs that the engine itself fills in for actions on the case (reports).
 CASE_INPUTS = ("run", "alert")
 
@@ -125,6 +126,19 @@ class ApprovalStep:
     spec: model.Approval
     message: Template
     exclude: tuple[Expression, ...]
+    together: Expression | None = None
+    on_error: str = "stop"
+    always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunStep:
+    """Another playbook; `inputs` is a JSON tree whose leaves may be Expressions."""
+
+    path: str
+    condition: Expression | None
+    playbook: str
+    inputs: Mapping[str, Any]
     on_error: str = "stop"
     always: bool = False
 
@@ -151,12 +165,16 @@ class StopStep:
     always: bool = False
 
 
-Step = ActionStep | LetStep | ParallelStep | EachStep | ApprovalStep | WaitStep | StopStep
+Step = ActionStep | LetStep | ParallelStep | EachStep | RunStep | ApprovalStep | WaitStep | StopStep
 
 
 @dataclass(frozen=True, slots=True)
 class Playbook:
-    """A playbook ready to run; `source` is its canonical form, `origin` its file."""
+    """A playbook ready to run; `source` is its canonical form, `origin` its file.
+
+    `children` are the sub-playbooks it runs, by id: pinned with it, so part of `source` and `hash`.
+    `exclude` names who is never asked about its actions, where no step of it asks.
+    """
 
     document: model.PlaybookDocument
     source: dict[str, Any]
@@ -167,6 +185,10 @@ class Playbook:
     steps: tuple[Step, ...]
     origin: str = ""
     by_path: Mapping[str, ActionStep] = field(default_factory=dict)
+    concurrency: Expression | None = None
+    outputs: Mapping[str, Expression] = field(default_factory=dict)
+    exclude: tuple[Expression, ...] = ()
+    children: Mapping[str, Playbook] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -180,7 +202,13 @@ class Playbook:
     def attaches(self) -> bool:
         """Whether a run notes further alerts; otherwise they are dropped."""
         dedup = self.document.trigger.dedup
-        return dedup is None or dedup.on_duplicate == "attach"
+        return dedup is None or dedup.on_duplicate != "drop"
+
+    @property
+    def restarts(self) -> bool:
+        """Whether another alert calls a run off and starts it again."""
+        dedup = self.document.trigger.dedup
+        return dedup is not None and dedup.on_duplicate == "restart"
 
     def action_at(self, path: str) -> ActionStep:
         """The action of a path: a step, a branch, or an item ("each.3") of a for_each."""

@@ -142,6 +142,16 @@ class NamedList:
             names=frozenset(names),
         )
 
+    def size(self, *, addresses: bool) -> int:
+        """How many addresses it has (overlaps counted once), or how many names."""
+        if not addresses:
+            return len(self.names)
+        total, end = 0, -1
+        for low, high in self.intervals:
+            total += max(0, high - max(low, end + 1) + 1)
+            end = max(end, high)
+        return total
+
     def overlapping(self, interval: Interval) -> str | None:
         """The entry that shares at least one address with `interval`, None if there is none."""
         for low, high in meanings(interval):

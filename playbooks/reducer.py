@@ -8,12 +8,26 @@ waits for: none of them changes a state, so commands may be delivered any number
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from playbooks.journal import Journal, Receipt, revision_of
+from playbooks.afterwards import after_the_end
+from playbooks.journal import Journal, revision_of
 from playbooks.run_state import Outcome, Phase, RunState
-from playbooks.turn import Turn
-from tocsin.contracts import Cancel, Decision, Effect, Mode, Returned, RunEvent, Start, Timer
+from playbooks.turn import MAX_EPOCHS, Turn, next_epoch
+from tocsin.contracts import (
+    Admission,
+    Ask,
+    Cancel,
+    Decision,
+    Effect,
+    Ended,
+    Mode,
+    Returned,
+    RunEvent,
+    Settled,
+    Start,
+    Timer,
+)
 
 if TYPE_CHECKING:
     from playbooks.program import Playbook
@@ -25,13 +39,14 @@ class Transition:
     """What a command led to; `state` is None when the run may be forgotten.
 
     `changed` is False for a command that meant nothing new: then `effects` are those without an
-    answer, sent again.
+    answer, sent again. `commands` are for other runs, gates and questions.
     """
 
     state: RunState | None
     events: tuple[RunEvent, ...] = ()
     effects: tuple[Effect, ...] = ()
     changed: bool = True
+    commands: tuple[Command, ...] = ()
 
 
 def reduce(
@@ -48,11 +63,13 @@ def reduce(
             return Transition(None, changed=False)
         return _start(command, _needed(playbook, command), mode)
     if state.phase is Phase.FINISHED:
-        return _after_the_end(state, command)
+        if isinstance(command, Start) and playbook is not None and _again(state, command, playbook):
+            return _restart(state, command, playbook, mode)
+        return _after(state, command, mode)
     turn = Turn(state, _needed(playbook, command), mode, command.at)
     match command:
         case Start():
-            changed = turn.attach(command)
+            changed = turn.attach_or_restart(command)
         case Returned():
             changed = turn.answer(command.result)
         case Timer():
@@ -61,28 +78,44 @@ def reduce(
             changed = turn.cancel(command)
         case Decision():
             changed = turn.decided(command)
+        case Ended():
+            changed = turn.child_ended(command)
+        case Admission():
+            changed = turn.admission(command)
+        case Ask():
+            changed = turn.asked(command)
+        case Settled():
+            changed = turn.settled(command)
+        case _:
+            changed = False
     if not changed:
         return Transition(state, effects=tuple(state.unanswered()), changed=False)
     return _transition(turn)
 
 
-def _after_the_end(state: RunState, command: Command) -> Transition:
-    """A finished run only takes notes, until it may be forgotten."""
-    journal = Journal(state, command.at)
-    match command:
-        case Start():
-            changed = journal.attach(command)
-        case Returned():
-            changed = journal.receive(command.result) is not Receipt.KNOWN
-        case Decision():
-            changed = journal.note_answer(command, "the run is over")
-        case Timer() if journal.is_due(command):
-            return Transition(None)
-        case Timer() | Cancel():
-            changed = False
-    if not changed:
+def _after(state: RunState, command: Command, mode: Mode) -> Transition:
+    """What a command means to a run that has ended."""
+    if isinstance(command, Timer) and Journal(state, command.at).is_due(command):
+        return Transition(None)
+    journal, effects = after_the_end(state, command, mode)
+    if journal is None:
         return Transition(state, effects=tuple(state.unanswered()), changed=False)
-    return Transition(journal.state, tuple(journal.events))
+    return Transition(
+        journal.state, tuple(journal.events), effects, commands=tuple(journal.commands)
+    )
+
+
+def _again(state: RunState, command: Start, playbook: Playbook) -> bool:
+    """Whether an alert starts a finished run again."""
+    new = revision_of(command.alert)[0] not in state.attached
+    return playbook.restarts and new and state.epoch < MAX_EPOCHS
+
+
+def _restart(state: RunState, command: Start, playbook: Playbook, mode: Mode) -> Transition:
+    pinned = state.model_copy(update={"source": playbook.source})
+    turn = Turn(next_epoch(pinned, command, command.at), playbook, mode, command.at)
+    turn.start()
+    return _transition(turn)
 
 
 def quarantine(state: RunState | None, command: Command, reason: str) -> Transition:
@@ -94,14 +127,16 @@ def quarantine(state: RunState | None, command: Command, reason: str) -> Transit
             version=0,
             hash=command.playbook_hash if isinstance(command, Start) else "",
             started=command.at,
+            parent=command.parent if isinstance(command, Start) else None,
         )
     if state.phase is Phase.FINISHED:
         return Transition(state, changed=False)
     journal = Journal(state, command.at)
-    journal.state = journal.state.model_copy(update={"outbox": {}, "timers": {}})
+    changes: dict[str, Any] = {"outbox": {}, "timers": {}, "restart": None, "fault": reason}
+    journal.state = journal.state.model_copy(update=changes)
     journal.emit("failed", "", {"reason": reason, "quarantined": True})
     journal.finish(Outcome.FAILED, reason)
-    return Transition(journal.state, tuple(journal.events))
+    return Transition(journal.state, tuple(journal.events), commands=tuple(journal.commands))
 
 
 def _needed(playbook: Playbook | None, command: Command) -> Playbook:
@@ -122,6 +157,8 @@ def _start(command: Start, playbook: Playbook, mode: Mode) -> Transition:
         alert_id=alert_id,
         attached={alert_id: revision},
         attaches=playbook.attaches,
+        inputs=_inputs(command, playbook),
+        parent=command.parent,
         started=command.at,
     )
     turn = Turn(state, playbook, mode, command.at)
@@ -130,4 +167,12 @@ def _start(command: Start, playbook: Playbook, mode: Mode) -> Transition:
 
 
 def _transition(turn: Turn) -> Transition:
-    return Transition(turn.state, tuple(turn.events), tuple(turn.effects))
+    return Transition(
+        turn.state, tuple(turn.events), tuple(turn.effects), commands=tuple(turn.commands)
+    )
+
+
+def _inputs(command: Start, playbook: Playbook) -> dict[str, Any]:
+    """What was given, and the defaults of what was not."""
+    given = {name: each.default for name, each in playbook.document.inputs.items()}
+    return given | {name: value for name, value in command.inputs.items() if name in given}

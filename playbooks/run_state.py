@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from playbooks.bounds import fitted
 from tocsin.clock import iso
-from tocsin.contracts import Effect, Failure, Verdict
+from tocsin.contracts import Effect, Failure, Parent, Start, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,8 +53,9 @@ SUCCESSES = frozenset({StepStatus.OK, StepStatus.DRY_RUN})
 
 
 class Phase(StrEnum):
-    """`always`: the steps that run at the end whatever happened."""
+    """`always`: the steps that run at the end whatever happened; `queued`: not its turn yet."""
 
+    QUEUED = "queued"
     MAIN = "main"
     ALWAYS = "always"
     FINISHED = "finished"
@@ -77,11 +78,15 @@ class Kept(BaseModel):
 
 
 class PlannedAction(Kept):
-    """An action as people were asked to approve it; `known` if its inputs were."""
+    """An action as people were asked to approve it; `known` if its inputs were.
+
+    `inputs` are for reading: cut to size, secrets left out. What counts is their hash.
+    """
 
     step: str
     verb: str
     target: str = ""
+    inputs: dict[str, Any] = {}
     inputs_hash: str = ""
     hold: int = 0
     known: bool = False
@@ -91,7 +96,9 @@ class ApprovalState(Kept):
     """An open (or answered) question.
 
     `plan` is the hash of what is asked; `approved` who said yes; `answers` the ids of all answers
-    that came, counted or not, so that none counts twice.
+    that came, counted or not, so that none counts twice, `objected` how many did not count.
+    `waives` are the guards that a yes overrules, where a guard asks and not a step; `question` is
+    the id of a question that is asked for several runs at once, `own` this run's part of its plan.
     """
 
     plan: str
@@ -102,15 +109,20 @@ class ApprovalState(Kept):
     expires: int = 0
     approved: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
+    objected: int = 0
     escalated: bool = False
     decision: str = ""
+    waives: tuple[str, ...] = ()
+    question: str = ""
+    own: str = ""
 
 
 class StepState(Kept):
     """What became of a step.
 
     `output` is the action's answer, or the values of a `let`; `answered` the attempts whose
-    results have come; `case` marks an effect that gets the run and the alert as inputs.
+    results have come; `case` marks an effect that gets the run and the alert as inputs. `child` is
+    the run of a sub-playbook, `outcome` how it ended; `joined` the common question a step waits at.
     """
 
     status: StepStatus = StepStatus.PENDING
@@ -126,6 +138,9 @@ class StepState(Kept):
     case: bool = False
     approval: ApprovalState | None = None
     held_until: int | None = None
+    child: str = ""
+    outcome: str = ""
+    joined: str = ""
     started: int = 0
     ended: int = 0
 
@@ -146,7 +161,9 @@ class RunState(Kept):
     `source` is the canonical form of the playbook it pinned; `attached` the newest revision noted
     of each alert (`attaches` is False for a playbook that drops further alerts); `cursor` the
     index of the current step of the phase; `outbox` the effects without an answer, by id;
-    `timers` what is due when (ms), by name; `seq` the number of the next event.
+    `timers` what is due when (ms), by name; `seq` the number of the next event. `epoch` counts how
+    often it was called off and started again, `restart` is the alert that wants it again; `gate`
+    is where it has or awaits a place; `fault` says that the playbook itself made it fail.
     """
 
     run_id: str
@@ -158,6 +175,12 @@ class RunState(Kept):
     alert_id: str = ""
     attached: dict[str, int] = {}
     attaches: bool = True
+    inputs: dict[str, Any] = {}
+    parent: Parent | None = None
+    epoch: int = 0
+    restart: Start | None = None
+    gate: str = ""
+    fault: str = ""
     started: int
     finished: int = 0
     vars: dict[str, Any] = {}
@@ -188,7 +211,8 @@ class RunState(Kept):
         """Effects that were sent and have no result, complete, to be sent (again)."""
         for effect in self.outbox.values():
             step = self.step(effect.step)
-            if effect.operation != "apply" or step.status is StepStatus.RUNNING:
+            asked = step.effect_id != effect.id or step.status is StepStatus.RUNNING
+            if asked:
                 yield self.completed(effect)
 
     def completed(self, effect: Effect) -> Effect:
@@ -242,6 +266,7 @@ def bindings(state: RunState, paths: dict[str, tuple[str, ...]]) -> dict[str, An
         }
     return {
         "alert": state.alert,
+        "inputs": state.inputs,
         "vars": state.vars,
         "steps": steps,
         "run": {
@@ -255,8 +280,10 @@ def bindings(state: RunState, paths: dict[str, tuple[str, ...]]) -> dict[str, An
 
 def _view(step: StepState) -> dict[str, Any]:
     view: dict[str, Any] = {"status": step.status.value, "reason": step.reason}
-    if not step.effect_id and step.output:
+    if not step.effect_id and not step.child and step.output:
         return {**step.output, **view}  # a let: its values stand beside its status
+    if step.child:
+        return {**view, "output": step.output, "outcome": step.outcome, "run": step.child}
     view |= {"output": step.output, "attempts": step.attempt}
     if step.failure is not None:
         view["failure"] = step.failure.model_dump(mode="json", exclude_none=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from playbooks.approving import APPROVED, drifted
+from playbooks.approving import APPROVED, asked_of, drifted
 from playbooks.approving import planned_action as as_planned
 from playbooks.bounds import MAX_OUTPUT, fitted
 from playbooks.effects import Prepared, Unable, make_effect, prepare, release_effect, retry_delay
@@ -90,16 +90,19 @@ class Stepping(Journal):
             self._end_step(step.path, StepStatus.SKIPPED, reason=reason)
             self.emit("skipped", step.path, {"reason": reason, "verb": step.spec.action})
             return
+        seen = self._bindings() | (item or {})
         try:
-            prepared = prepare(step, self._bindings() | (item or {}), self.state.run_id)
-        except Unable as error:
+            prepared = prepare(step, seen, self.state.run_id)
+            held = step.spec.hold is not None and step.spec.hold.on_expiry == "approval"
+            ask = asked_of(self.state, self._playbook, seen) if held else None
+        except (Unable, ExpressionError) as error:
             self._fail(step.path, str(error))
             return
         if wrong := self._drift(step, prepared):
             self._end_step(step.path, StepStatus.REFUSED, reason=wrong, target=prepared.target)
             self.emit("refused", step.path, {"reason": wrong, "target": prepared.target})
             return
-        effect = make_effect(self.state, step, prepared, self._mode, self.at)
+        effect = make_effect(self.state, step, prepared, self._mode, self.at, ask)
         self.put(
             step.path,
             status=StepStatus.RUNNING,
@@ -115,7 +118,7 @@ class Stepping(Journal):
 
     def _send(self, effect: Effect) -> None:
         self.set(outbox={**self.state.outbox, effect.id: effect})
-        if effect.operation == "apply":
+        if self.state.step(effect.step).effect_id == effect.id:
             self.arm(f"step/{effect.step}", self.at + self._patience(effect.step))
         self.effects.append(self.state.completed(effect))
 
@@ -229,11 +232,16 @@ class Stepping(Journal):
         self._send(effect.model_copy(update=changes))
 
     def _release_all(self) -> None:
-        """Ask for the release of every containment that the run holds or may come to hold."""
+        """Ask for the release of every containment that the run holds or may come to hold.
+
+        A run that starts again keeps what never ends by itself: its next epoch wants it again.
+        """
         for path, step in self.state.steps.items():
             spec = self._playbook.action_at(path).spec if step.effect_id else None
             never = step.status in (StepStatus.REFUSED, StepStatus.DRY_RUN)
             if spec is not None and spec.hold is not None and step.effect_id and not never:
+                if self.state.restart is not None and spec.hold.on_expiry == "approval":
+                    continue
                 self._send(release_effect(self.state, path, spec.timeout, self._mode, self.at))
 
     def _drift(self, step: ActionStep, prepared: Prepared) -> str:

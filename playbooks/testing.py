@@ -6,16 +6,16 @@ jumps to the next timer whenever nobody answers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from playbooks.model import Duration
-from playbooks.reducer import reduce
-from playbooks.run_state import OPEN, Phase, RunState
+from playbooks.run_state import OPEN, Phase, RunState, StepState
 from playbooks.source import mistakes, read_source
+from playbooks.world import World
 from tocsin.contracts import (
     Decision,
     Effect,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from playbooks.program import Playbook
+    from playbooks.world import Happened
     from tocsin.contracts import Command
 
 #: When a played run starts: 2026-01-01T00:00:00Z.
@@ -150,12 +151,22 @@ def load_cases(path: str, data: bytes) -> tuple[Case, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What a played run did; `problems` are the expectations that were not met."""
+    """What a played run did; `problems` are the expectations that were not met.
+
+    `states` are all runs by the path of the step that called them (`sub/`), the run itself by "".
+    """
 
     state: RunState | None
     events: tuple[RunEvent, ...]
     effects: tuple[Effect, ...]
     problems: tuple[str, ...] = ()
+    states: Mapping[str, RunState] = field(default_factory=dict)
+
+    def step(self, path: str) -> StepState:
+        """The state of a step; `sub/block` is the step `block` of what the step `sub` called."""
+        prefix, slash, name = path.rpartition("/")
+        state = self.states.get(prefix + slash)
+        return StepState() if state is None else state.step(name)
 
 
 def run_test(playbook: Playbook, case: Case) -> Played:
@@ -169,7 +180,9 @@ def run_test(playbook: Playbook, case: Case) -> Played:
         return Played(None, (), (), (f"the alert {word}",))
     if not triggered:
         return Played(None, (), ())
-    if case.crash and case.crash.partition(".")[0] not in {s.path for s in playbook.steps}:
+    if case.crash and case.crash.partition("/")[0].partition(".")[0] not in {
+        s.path for s in playbook.steps
+    }:
         return Played(None, (), (), (f"crash: no step '{case.crash}'",))
     played = play(
         playbook,
@@ -180,7 +193,7 @@ def run_test(playbook: Playbook, case: Case) -> Played:
         crash=case.crash,
     )
     problems = tuple(_problems(played, case.expect))
-    return Played(played.state, played.events, played.effects, problems)
+    return replace(played, problems=problems)
 
 
 def play(
@@ -196,40 +209,89 @@ def play(
 
     Nobody answers an approval for which the script has no decisions.
     """
-    run = run_id(playbook.hash, "test", START)
-    commands: list[Command] = [
-        Start(run_id=run, playbook=playbook.id, playbook_hash=playbook.hash, alert=alert, at=START)
-    ]
-    state: RunState | None = None
-    events: list[RunEvent] = []
-    effects: list[Effect] = []
-    asked: set[str] = set()
-    for _ in range(MAX_COMMANDS):
-        commands.sort(key=lambda command: command.at)
-        command = commands.pop(0)
-        step = reduce(state, command, playbook, mode=mode)
-        state = step.state
-        events += step.events
+    player = _Player(answers, decisions or {}, crash)
+    player.world.mode = mode
+    player.world.add(playbook)
+    return player.play(playbook, alert)
+
+
+class _Player:
+    """Plays a run and those it calls; paths of a called run begin with the path of its step."""
+
+    def __init__(
+        self,
+        answers: Mapping[str, tuple[Answer, ...]],
+        decisions: Mapping[str, tuple[Said, ...]],
+        crash: str,
+    ) -> None:
+        self.world = World()
+        self._answers = answers
+        self._decisions = decisions
+        self._crash = crash
+        self._prefixes: dict[str, str] = {}
+        self._commands: list[Command] = []
+        self._events: list[RunEvent] = []
+        self._effects: list[Effect] = []
+        self._asked: set[str] = set()
+
+    def play(self, playbook: Playbook, alert: dict[str, Any]) -> Played:
+        run = run_id(playbook.hash, "test", START)
+        self._prefixes[run] = ""
+        self._commands.append(
+            Start(
+                run_id=run, playbook=playbook.id, playbook_hash=playbook.hash, alert=alert,
+                at=START,
+            )
+        )  # fmt: skip
+        for _ in range(MAX_COMMANDS):
+            if not self._commands:
+                break
+            self._commands.sort(key=lambda command: command.at)
+            command = self._commands.pop(0)
+            for happened in self.world.give(command):
+                self._take(happened)
+            if not self.world.open():
+                break
+            self._commands = [c for c in self._commands if not isinstance(c, Timer)] + [
+                Timer(run_id=one.run_id, timer=name, due=due, at=due)
+                for one in self.world.open()
+                for name, due in one.timers.items()
+            ]
+        states = {self._prefixes[one.run_id]: one for one in self.world.runs.values()}
+        return Played(
+            self.world.runs.get(run), tuple(self._events), tuple(self._effects), states=states
+        )
+
+    def _take(self, happened: Happened) -> None:
+        run, step, now = happened.run_id, happened.transition, happened.command.at
+        self._events += step.events
+        for event in step.events:
+            if event.kind == "called":
+                self._prefixes[str(event.data["run"])] = f"{self._prefixes[run]}{event.step}/"
         if step.changed:
-            effects += step.effects
-            commands += [c for e in step.effects if (c := _answered(e, command.at, answers))]
-        if state is not None and crash and any(e.step == crash for e in step.effects):
-            state = RunState.from_json(state.to_json())
-            again = list(state.unanswered())
-            effects += again
-            commands += [c for e in again if (c := _answered(e, command.at, answers))]
-        if state is not None:
-            commands += _said_to(state, decisions or {}, asked, command.at)
-        if state is None or state.phase is Phase.FINISHED:
-            break
-        commands = [c for c in commands if not isinstance(c, Timer)] + [
-            Timer(run_id=run, timer=name, due=due, at=due) for name, due in state.timers.items()
-        ]
-    return Played(state, tuple(events), tuple(effects))
+            self._ask(step.effects, now)
+        prefix = self._prefixes[run]
+        if self._crash and any(prefix + each.step == self._crash for each in step.effects):
+            state = RunState.from_json(self.world.runs[run].to_json())
+            self.world.runs[run] = state
+            self._ask(tuple(state.unanswered()), now)
+        if (left := self.world.runs.get(run)) is not None:
+            self._commands += _said_to(left, prefix, self._decisions, self._asked, now)
+
+    def _ask(self, effects: tuple[Effect, ...], now: int) -> None:
+        self._effects += effects
+        for effect in effects:
+            path = self._prefixes[effect.run_id] + effect.step
+            if (command := _answered(effect, path, now, self._answers)) is not None:
+                self._commands.append(command)
 
 
 def _said_to(
-    state: RunState, decisions: Mapping[str, tuple[Said, ...]], asked: set[str], now: int
+    state: RunState,
+    prefix: str,
+    decisions: Mapping[str, tuple[Said, ...]],
+    asked: set[str],
+    now: int,
 ) -> Iterator[Decision]:
     """The answers of people to questions that are open and new."""
     for path, step in state.steps.items():
@@ -237,7 +299,7 @@ def _said_to(
         if approval is None or step.status not in OPEN or approval.plan in asked:
             continue
         asked.add(approval.plan)
-        for number, said in enumerate(decisions.get(path, ())):
+        for number, said in enumerate(decisions.get(prefix + path, ())):
             yield Decision(
                 run_id=state.run_id,
                 step=path,
@@ -251,9 +313,9 @@ def _said_to(
 
 
 def _answered(
-    effect: Effect, now: int, answers: Mapping[str, tuple[Answer, ...]]
+    effect: Effect, path: str, now: int, answers: Mapping[str, tuple[Answer, ...]]
 ) -> Returned | None:
-    script = answers.get(effect.step, (Answer(),))
+    script = answers.get(path, (Answer(),))
     answer = script[min(effect.attempt, len(script)) - 1]
     if answer.status == "silent":
         return None
@@ -289,9 +351,9 @@ def _problems(played: Played, expect: Expectation) -> list[str]:
     for effect in distinct.values():
         counted[effect.verb] = counted.get(effect.verb, 0) + 1
     pairs: list[tuple[str, object, object]] = [
-        *((f"step {p}", s, state.step(p).status.value) for p, s in expect.steps.items()),
-        *((f"target of {p}", t, state.step(p).target) for p, t in expect.targets.items()),
-        *((f"attempts of {p}", n, state.step(p).attempt) for p, n in expect.attempts.items()),
+        *((f"step {p}", s, played.step(p).status.value) for p, s in expect.steps.items()),
+        *((f"target of {p}", t, played.step(p).target) for p, t in expect.targets.items()),
+        *((f"attempts of {p}", n, played.step(p).attempt) for p, n in expect.attempts.items()),
     ]
     if expect.outcome is not None:
         pairs.append(("outcome", expect.outcome, state.outcome.value if state.outcome else ""))

@@ -2,59 +2,154 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from playbooks.asking import Asking
-from playbooks.journal import Receipt
+from playbooks.bounds import MAX_OUTPUT, fitted
+from playbooks.calling import Calling
+from playbooks.journal import Receipt, revision_of
 from playbooks.program import (
     ActionStep,
     ApprovalStep,
     EachStep,
     LetStep,
     ParallelStep,
+    RunStep,
     Step,
     StopStep,
     WaitStep,
 )
-from playbooks.run_state import FAILURES, OPEN, Outcome, Phase, StepStatus
+from playbooks.run_state import FAILURES, OPEN, Outcome, Phase, RunState, StepStatus
 from playbooks.text import TextError, render_text
+from tocsin.contracts import Acquire
 from tocsin.errors import ExpressionError
+from tocsin.ids import digest
 
 if TYPE_CHECKING:
-    from tocsin.contracts import Cancel, Decision, Result, Timer
+    from tocsin.contracts import Admission, Ask, Cancel, Decision, Result, Settled, Start, Timer
+    from tocsin.contracts import Ended as ChildEnded
 
 #: A watchdog that fires later than this was delayed with everything else: it starts again once.
 LATE = 30_000
+#: Most times that one run is called off and started again; further alerts are only noted.
+MAX_EPOCHS = 20
 
 
-class Turn(Asking):
+def next_epoch(state: RunState, start: Start, at: int) -> RunState:
+    """A run that begins again with another alert: what it was is over, its identity goes on."""
+    alert_id, revision = revision_of(start.alert)
+    return RunState(
+        run_id=state.run_id,
+        playbook=state.playbook,
+        version=state.version,
+        hash=state.hash,
+        source=state.source,
+        alert=start.alert,
+        alert_id=alert_id,
+        attached={**state.attached, alert_id: revision},
+        attaches=state.attaches,
+        inputs=state.inputs,
+        parent=state.parent,
+        epoch=state.epoch + 1,
+        gate=state.gate,
+        started=at,
+        seq=state.seq,
+        outbox={k: e for k, e in state.outbox.items() if e.operation != "apply"},
+    )
+
+
+class Turn(Calling):
     """One command's work on a run."""
 
     # commands
 
     def start(self) -> None:
-        """Begin: variables once, then steps until one waits."""
-        state, limits = self.state, self._playbook.document.limits
-        self.emit(
-            "started",
-            "",
-            {
-                "playbook": state.playbook,
-                "version": state.version,
-                "hash": state.hash,
-                "alert": state.alert_id,
-                "mode": self._mode.value,
-            },
+        """Begin, or wait for a place where only so many may go on at a time."""
+        state = self.state
+        told: dict[str, Any] = {
+            "playbook": state.playbook,
+            "version": state.version,
+            "hash": state.hash,
+            "alert": state.alert_id,
+            "mode": self._mode.value,
+        }
+        told |= {"epoch": state.epoch} if state.epoch else {}
+        told |= {"parent": state.parent.run_id} if state.parent else {}
+        self.emit("started", "", told)
+        self.arm("deadline", self.at + self._playbook.document.limits.deadline)
+        limit = self._playbook.document.trigger.concurrency
+        if limit is None or state.gate:
+            self._begin()
+            return
+        key = self._concurrency_key()
+        gate = digest("gate", self._playbook.id, key)
+        self.set(phase=Phase.QUEUED, gate=gate)
+        self.emit("queued", "", {"key": key, "max": limit.max})
+        wanted = Acquire(
+            run_id=gate, holder=state.run_id, max=limit.max, overflow=limit.overflow, at=self.at
         )
-        self.arm("deadline", self.at + limits.deadline)
+        self.tell(wanted)
+
+    def _concurrency_key(self) -> str:
+        """Runs whose key has no value share one, so that the limit holds all the same."""
+        expression = self._playbook.concurrency
+        try:
+            return "" if expression is None else str(expression.evaluate(self._bindings()))
+        except ExpressionError:
+            return ""
+
+    def _begin(self) -> None:
+        """Variables once, then steps until one waits."""
         try:
             seen = self._bindings()
             values = {name: e.evaluate(seen) for name, e in self._playbook.vars.items()}
         except ExpressionError as error:
-            self._end_main(Outcome.FAILED, f"a variable has no value: {error}")
+            reason = f"a variable has no value: {error}"
+            self.set(fault=reason)
+            self._end_main(Outcome.FAILED, reason)
         else:
             self.set(vars=values)
         self._advance()
+
+    def admission(self, command: Admission) -> bool:
+        """Take a gate's answer: the run's turn has come, or there is no place for it."""
+        if self.state.phase is not Phase.QUEUED or command.gate != self.state.gate:
+            return False
+        if not command.admitted:
+            self.emit("dropped", "", {"reason": command.reason})
+            self.set(gate="")
+            self.finish(Outcome.STOPPED, command.reason)
+            return True
+        self.set(phase=Phase.MAIN)
+        self.arm("deadline", self.at + self._playbook.document.limits.deadline)
+        self._begin()
+        return True
+
+    def attach_or_restart(self, command: Start) -> bool:
+        """Take a newer revision; another alert, where the playbook says so, starts it again."""
+        alert_id, revision = revision_of(command.alert)
+        state = self.state
+        new = alert_id not in state.attached and state.epoch < MAX_EPOCHS
+        if not (self._playbook.restarts and new and state.outcome is not Outcome.CANCELLED):
+            return self._later(command) if state.restart is not None else self.attach(command)
+        self.set(attached={**state.attached, alert_id: revision})
+        if state.phase is Phase.QUEUED:
+            self.set(alert=command.alert, alert_id=alert_id)
+            self.emit("attached", "", {"alert": alert_id, "revision": revision})
+            return True
+        self.emit("restarted", "", {"alert": alert_id, "epoch": state.epoch + 1})
+        self.set(restart=command)
+        self._give_up(f"it starts again for alert {alert_id}")
+        return True
+
+    def _later(self, command: Start) -> bool:
+        """What comes while an old epoch still ends: the newest alert is the next epoch's."""
+        pending, (alert_id, revision) = self.state.restart, revision_of(command.alert)
+        seen = self.state.attached.get(alert_id, -1)
+        if pending is None or revision <= seen:
+            return False
+        self.set(attached={**self.state.attached, alert_id: revision}, restart=command)
+        self.emit("attached", "", {"alert": alert_id, "revision": revision})
+        return True
 
     def answer(self, result: Result) -> bool:
         """Take the result that a step waits for; whether it meant anything."""
@@ -100,36 +195,76 @@ class Turn(Asking):
 
     def decided(self, decision: Decision) -> bool:
         """Take an answer to an approval and go on, if it settles it."""
-        if not self.decide(decision):
-            return False
-        self._advance()
-        return True
+        return self._went_on(self.decide(decision))
+
+    def child_ended(self, command: ChildEnded) -> bool:
+        """Take the end of a sub-playbook and go on."""
+        return self._went_on(self.ended(command))
+
+    def asked(self, command: Ask) -> bool:
+        """Ask the question that several runs have in common."""
+        return self._went_on(self.ask_for_all(command))
+
+    def settled(self, command: Settled) -> bool:
+        """Take the answer to a question that another run has asked for this one too."""
+        return self._went_on(self.settle(command))
+
+    def _went_on(self, changed: bool) -> bool:
+        if changed:
+            self._advance()
+        return changed
 
     def cancel(self, command: Cancel) -> bool:
         """Give up: release what the run holds, go to the always-steps."""
-        if self.state.outcome is Outcome.CANCELLED:
+        if self.state.outcome is Outcome.CANCELLED and self.state.restart is None:
             return False
         self.emit("cancelled", "", {"by": command.by, "reason": command.reason})
+        self.set(restart=None)
+        self._give_up(f"cancelled by {command.by}: {command.reason}")
+        return True
+
+    def _give_up(self, reason: str) -> None:
+        """Release what is held, go to the always-steps."""
+        if self.state.phase is Phase.QUEUED:
+            self.finish(Outcome.CANCELLED, reason)
+            return
         self._release_all()
-        reason = f"cancelled by {command.by}: {command.reason}"
         if self.state.phase is Phase.MAIN:
             self._abandon_open(StepStatus.CANCELLED, reason)
             self._end_main(Outcome.CANCELLED, reason)
         else:
             self.set(outcome=Outcome.CANCELLED, reason=reason)
         self._advance()
-        return True
+
+    def _over(self) -> None:
+        """The end of the run, or of an epoch after which it starts again."""
+        state, output = self.state, dict[str, Any]()
+        outcome, reason = state.outcome or Outcome.COMPLETED, state.reason
+        if state.restart is not None:
+            self.emit_finished(outcome, reason, {})
+            self.state = next_epoch(self.state, state.restart, self.at)
+            self.start()
+            return
+        if outcome is Outcome.COMPLETED and self._playbook.outputs:
+            seen = self._bindings()
+            try:
+                found = {name: e.evaluate(seen) for name, e in self._playbook.outputs.items()}
+                output = fitted(found, MAX_OUTPUT)
+            except ExpressionError as error:
+                outcome, reason = Outcome.FAILED, f"an output has no value: {error}"
+                self.set(fault=reason)
+        self.finish(outcome, reason, output)
 
     # going on
 
     def _advance(self) -> None:
         """Run steps in order until one must wait or the run is finished."""
-        while self.state.phase is not Phase.FINISHED:
+        while self.state.phase in (Phase.MAIN, Phase.ALWAYS):
             main = self.state.phase is Phase.MAIN
             steps = self._playbook.main if main else self._playbook.always
             if self.state.cursor >= len(steps):
                 if not main:
-                    self.finish(self.state.outcome or Outcome.COMPLETED, self.state.reason)
+                    self._over()
                     return
                 self._end_main(Outcome.COMPLETED, "")
                 continue
@@ -151,10 +286,22 @@ class Turn(Asking):
         elif status in FAILURES and step.on_error == "stop":
             ended = self.state.step(step.path)
             reason = f"step {step.path} {status.value}: {ended.reason}"
+            if (fault := self._fault(step)) and not self.state.fault:
+                self.set(fault=fault)
             if self.state.phase is Phase.MAIN:
                 self._end_main(Outcome.FAILED, reason)
             elif self.state.outcome is Outcome.COMPLETED:
                 self.set(outcome=Outcome.FAILED, reason=reason)
+
+    def _fault(self, step: Step) -> str:
+        """Why the playbook itself, and no product, made a step fail; "" if it did not."""
+        parts = self._parts(step) if isinstance(step, ParallelStep | EachStep) else ()
+        for path in (step.path, *parts):
+            ended = self.state.step(path)
+            failure = ended.failure
+            if failure is not None and failure.kind == "invalid" and not ended.effect_id:
+                return f"{path}: {ended.reason}"
+        return ""
 
     def _end_main(self, outcome: Outcome, reason: str) -> None:
         """Go to the always-steps; they too have a deadline, so that every run ends."""
@@ -162,6 +309,9 @@ class Turn(Asking):
         self.arm("deadline", self.at + self._playbook.document.limits.deadline)
 
     def _deadline(self, late: int) -> None:
+        if self.state.phase is Phase.QUEUED:
+            self.finish(Outcome.TIMED_OUT, "its turn did not come in time")
+            return
         reason = "the deadline has passed"
         main = self.state.phase is Phase.MAIN
         self._abandon_open(StepStatus.TIMED_OUT, reason, late)
@@ -187,6 +337,8 @@ class Turn(Asking):
                         self._request(branch)
             case EachStep():
                 self._begin_each(step)
+            case RunStep():
+                self._call(step)
             case ApprovalStep():
                 self._ask(step)
             case WaitStep():

@@ -96,7 +96,7 @@ class Inventory:
         """Nothing is held open."""
 
     def guard_lists(self) -> dict[str, tuple[str, ...]]:
-        """Guard lists of names and addresses: `critical_assets`, and `tag:NAME` for each tag.
+        """Guard lists of names and addresses: `fleet` (all), `critical_assets`, `tag:NAME` of each.
 
         Raises ConnectorError if the inventory was never readable: a guard may not be empty by
         accident.
@@ -104,9 +104,10 @@ class Inventory:
         assets = self._file.current()
         if assets is None:
             raise ConnectorError("invalid", f"no guard lists: {self._file.problem}")
-        lists: dict[str, list[str]] = {"critical_assets": []}
+        lists: dict[str, list[str]] = {"fleet": [], "critical_assets": []}
         for asset in assets.all:
             entries = [asset.name, *(str(network) for network in asset.networks)]
+            lists["fleet"] += entries
             if asset.criticality == "critical":
                 lists["critical_assets"] += entries
             for tag in asset.tags:

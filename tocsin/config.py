@@ -41,6 +41,7 @@ from tocsin.contracts import SEVERITY, Mode
 from tocsin.enrichment_config import EnrichmentSettings as EnrichmentSettings
 from tocsin.enrichment_config import IndicatorSettings, PrivacySettings
 from tocsin.errors import ConfigError
+from tocsin.guard_config import GuardSettings as GuardSettings
 from tocsin.reconcile_config import ReconcileSettings
 from tocsin.source_config import SOURCE_TYPES, AnySource
 from tocsin.source_config import FileSource as FileSource
@@ -127,17 +128,6 @@ class PlaybookSettings(Section):
 
     builtin: tuple[str, ...] | Literal["all"] = "all"
     paths: tuple[Path, ...] = ()
-
-
-class GuardSettings(Section):
-    """Named lists (addresses, ranges, names, or `file:` references) that effects must not touch.
-
-    `never` lists apply to every effect of class contain or destructive, whatever a playbook
-    says; loopback, link-local, multicast, unspecified and the whole address space always do.
-    """
-
-    lists: dict[str, tuple[str, ...]] = Field(default={})
-    never: tuple[str, ...] = ()
 
 
 class ConnectorSettings(BaseModel):

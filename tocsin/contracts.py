@@ -569,11 +569,16 @@ class Member(Contract):
 
 
 class Ask(Contract):
-    """Ask for all `members`, this run among them; who came later waits for the next question."""
+    """Ask for `count` runs, this one among them; who comes later waits for the next question.
+
+    `plan` is the hash of the plans of all, `members` are the first of them, to be shown.
+    """
 
     kind: Literal["ask"] = "ask"
     run_id: str
     step: str
+    plan: str
+    count: int
     members: tuple[Member, ...]
     at: int
 

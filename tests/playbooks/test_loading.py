@@ -55,7 +55,7 @@ limits: {deadline: 15}
 steps:
   - {id: Bad Name, stop: enough}
   - {id: a, action: geoip.lookup, wiht: {ip: 192.0.2.1}}
-  - {id: b, run: another}
+  - {id: b, run: Another}
   - {id: c}
   - {id: d, action: geoip.lookup, retry: {on: [timeuot]}}
 """
@@ -64,7 +64,7 @@ steps:
         "test.yml:5:10", "test.yml:7:6", "test.yml:8:35", "test.yml:9:13", "test.yml:10:5",
         "test.yml:11:48",
     ]  # fmt: skip
-    words = ("unit", "form", "did you mean 'with'", "not supported yet", "exactly one", "timeuot")
+    words = ("unit", "form", "did you mean 'with'", "of the form", "exactly one", "timeuot")
     for text, word in zip(found, words, strict=True):
         assert word in text
 
@@ -82,7 +82,23 @@ steps:
          "{group: g}}}]", "not allowed"),
         ("steps: [{id: a, approval: {message: x, timeout: 1m, approvers: {group: g}, "
          "on_timeout: escalate}}]", "belong together"),
-        ("steps: [{id: a, run: x}]", "not supported yet"),
+        ("steps: [{id: a, run: x, wiht: {}}]", "did you mean 'with'"),
+        ("inputs: {a: {required: true, default: 1}}\nsteps: [{id: a, stop: x}]", "not required"),
+        ("inputs: {a: {}}\nsteps: [{id: a, let: {x: inputs.b}}]", "no input 'b' (known: a)"),
+        ("outputs: {a: steps.b.x}\nsteps: [{id: a, stop: x}]", "no step 'b'"),
+        ("steps: [{id: a, run: x}, {id: b, let: {x: steps.a.nope}}]", "has no 'nope'"),
+        ("steps: [{id: a, action: firewall.block_ip, with: {ip: 192.0.2.1}, hold: {ttl: 1h, "
+         "on_expiry: approval}}]", "hold.on_expiry: nobody is named to be asked"),
+        ("steps: [{id: a, action: firewall.block_ip, with: {ip: 192.0.2.1}, hold: {ttl: 1h}, "
+         "guard: {rate: {max: 1, per: 1m, exceed: approval}}}]", "nobody is named to be asked"),
+        ("steps: [{id: a, action: geoip.lookup, with: {ip: 192.0.2.1}, guard: {max_percent: 0}}]",
+         "greater than 0"),
+        ("steps: [{id: a, action: geoip.lookup, with: {ip: 192.0.2.1}, guard: {quiet_hours: "
+         "{from: '22:00', to: '6:00'}}}]", "of the form"),
+        ("steps: [{id: a, action: geoip.lookup, with: {ip: 192.0.2.1}, guard: {quiet_hours: "
+         "{zone: Mars/Base, from: '22:00'}}}]", "no time zone"),
+        ("steps: [{id: a, action: geoip.lookup, with: {ip: 192.0.2.1}, guard: {quiet_hours: "
+         "{from: '06:00', to: '06:00'}}}]", "the same time"),
         ("steps: [{id: a, wait: 5h}]", "deadline"),
         ("steps: [{id: a, action: geoip.lookup, verify: {}}]", "'until' is missing"),
         ("steps: [{id: a, let: {x: '1 +'}}]", "line 1, column 4"),
@@ -191,9 +207,9 @@ def test_editors_are_told_of_every_key_and_of_nothing_that_is_refused() -> None:
     made = schema()
     kinds = made["properties"]["steps"]["items"]["anyOf"]
     assert {each["$ref"].rpartition("/")[2] for each in kinds} == {
-        "ActionStep", "LetStep", "ParallelStep", "EachStep", "ApprovalStep", "WaitStep", "StopStep",
+        "ActionStep", "LetStep", "ParallelStep", "EachStep", "RunStep", "ApprovalStep", "WaitStep",
+        "StopStep",
     }  # fmt: skip
-    assert "concurrency" not in made["$defs"]["Trigger"]["properties"]
     for name, definition in {"": made, **made["$defs"]}.items():
         assert definition["additionalProperties"] is False, name
         for key, each in definition["properties"].items():

@@ -11,7 +11,7 @@ import click
 
 from playbooks import testing
 from playbooks.editor import schema
-from playbooks.loading import LIBRARY, TESTS, load_playbook
+from playbooks.loading import LIBRARY, TESTS, load_playbook, neighbours
 from playbooks.picture import to_mermaid, to_svg
 from playbooks.skeleton import SCHEMA_FILE, header, skeleton
 from responders.catalog import known_actions
@@ -124,7 +124,9 @@ def test_playbooks(paths: tuple[Path, ...]) -> None:
     failed = total = 0
     for file in _test_files(paths or (LIBRARY,)):
         subject = _subject(file)
-        loaded = load_playbook(str(subject), subject.read_bytes(), served, served)
+        data = subject.read_bytes()
+        around = neighbours(subject, served, served) if b"run:" in data else {}
+        loaded = load_playbook(str(subject), data, served, served, around)
         for case in testing.load_cases(str(file), file.read_bytes()):
             total += 1
             played: Any = testing.run_test(loaded, case)
