@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ingest.mapping import shipped
 from ingest.mapping.companions import (
     COMPANIONS,
     RELATED,
@@ -20,7 +21,17 @@ from ingest.mapping.companions import (
     program_name,
     same,
 )
-from ingest.mapping.emitting import PART, READY, SAFE, WHOLE, Known, Unsupported, constant
+from ingest.mapping.emitting import (
+    PART,
+    RAW,
+    READY,
+    SAFE,
+    WHOLE,
+    Known,
+    Operand,
+    Unsupported,
+    constant,
+)
 from ingest.mapping.line import WINLOG
 from ingest.mapping.parts import MAX_URL
 from ingest.mapping.plain import TIME_UNREADABLE
@@ -65,7 +76,8 @@ class Assembler:
         moment = self._time()
         self._defaults()
         self._companions()
-        self._related()
+        first = self._shipped()
+        self._related(first)
         self._identity()
         told = self._syslog()
         self._check()
@@ -281,11 +293,47 @@ class Assembler:
         with w.block("else:"):
             yield
 
-    def _related(self) -> None:
+    def _shipped(self) -> dict[str, list[Known]]:
+        """Write what the shipper says in ECS and is open, and what follows from that.
+
+        What related fields are collected from before stands first in them.
+        """
+        said = self.unit.facts.said
+        if not said:
+            return {}
+        first = {name: self._givers(name) for name in RELATED}
+        own = self.w.name("v")
+        self.w.line(f"{own} = f['said']")
+        for path in said:
+            target = shipped.target_of(path)
+            before = self.targets.get(path)
+            if target is None or (before is not None and before.sure and path not in RELATED):
+                continue
+            self.targets.pop(path, None)
+            value = self.unit.fields.local(Operand(f"{own}[{path!r}]", RAW))
+            self.unit.assigning.cast(target, Operand(value, RAW))
+            given = self.targets[path]
+            if before is not None and path in RELATED:
+                both = self.w.name("t")
+                self.w.line(f"{both} = unique(({given.code}, {before.code}))")
+                self.targets[path] = Known(both, sure=before.sure)
+            elif before is not None:
+                self.targets[path] = before
+                self._setdefault(
+                    path, given.code, sure=given.sure, plain=given.plain, form=given.form
+                )
+        self._companions()
+        return first
+
+    def _givers(self, name: str) -> list[Known]:
+        """What a related field is collected from."""
+        return [k for giver in RELATED[name] if (k := self.targets.get(giver)) is not None]
+
+    def _related(self, earlier: dict[str, list[Known]]) -> None:
         w = self.w
-        for name, givers in RELATED.items():
+        for name in RELATED:
             before = self.targets.get(name)
-            known = [k for giver in givers if (k := self.targets.get(giver)) is not None]
+            known = [*earlier.get(name, ()), *self._givers(name)]
             distinct = list({k.code: k for k in known}.values())
             if not distinct:
                 continue

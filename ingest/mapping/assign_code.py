@@ -30,7 +30,7 @@ class AssignCode:
 
     def assign(self, statement: Assign) -> None:
         """Write the cast of a source to a target's type."""
-        target, w = statement.target, self.w
+        target = statement.target
         operand = self.unit.sources.value(statement.source)
         if operand.nothing:
             return
@@ -43,11 +43,16 @@ class AssignCode:
             if made is not None and not absent(made):
                 self.unit.env.targets[target.path] = constant(made)
             return
-        out = w.name("t")
         if self._mapped(statement, operand):
             return
-        if self._remembers(statement, operand, out):
+        if self._remembers(statement, operand):
             return
+        self.cast(target, operand)
+
+    def cast(self, target: Target, operand: Operand) -> None:
+        """Write the cast of a value to a target's type."""
+        w = self.w
+        out = w.name("t")
         if target.type == DATE and not target.many:
             w.line(f"{out} = date({operand.code}, o.received, o.zone)")
             self.unit.put(target, out, sure=False, plain=True, form=SAFE)
@@ -85,14 +90,14 @@ class AssignCode:
             make = f"{table}.setdefault({code}, {slow}) if len({table}) < {MAX_PIPED} else {slow}"
         w.line(f"if {out} is EMPTY: {out} = {make}")
 
-    def _remembers(self, statement: Assign, operand: Operand, out: str) -> bool:
+    def _remembers(self, statement: Assign, operand: Operand) -> bool:
         """Assign a pipe's value whose cast takes long, and is remembered with it."""
         target, source = statement.target, statement.source
         if operand.code not in self.unit.memos or not isinstance(source, Pipe) or target.many:
             return False
         if target.type != KEYWORD or target.allowed is None:
             return False
-        value = self.unit.memos[operand.code]
+        value, out = self.unit.memos[operand.code], self.w.name("t")
         table, cast = self.w.bind({}, "X"), self.w.bind(target, "T")
         self.w.line(f"{out} = {table}.get({value}, EMPTY)")
         self.w.line(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from ingest.mapping.paths import Step
     from ingest.mapping.regexes import Regex
@@ -152,7 +152,9 @@ class Facts:
     canonical: bool = False
     #: Path of an object within the fields → its keys in order and the classes of their values; it
     #: has these keys and no others.
-    nodes: dict[tuple[Step, ...], dict[str, type]] = field(default_factory=dict)
+    nodes: Mapping[tuple[Any, ...], dict[str, type]] = field(default_factory=dict)
+    #: The ECS fields that the shipper itself says; their values stand in the field `said`.
+    said: tuple[str, ...] = ()
 
     @property
     def short(self) -> bool:

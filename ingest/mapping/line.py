@@ -159,7 +159,10 @@ def winlog(fields: dict[str, Any]) -> dict[str, Any]:
     for name, path in _WINLOG.items():
         value = fields.get(name)
         if value is not None and value != "" and value != {}:
-            put(made, path, value)
+            if "." in path:
+                put(made, path, value)
+            else:
+                made[path] = value
     return made
 
 

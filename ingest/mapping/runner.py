@@ -7,10 +7,11 @@ Which function runs changes how fast a line is mapped and nothing else.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ingest.mapping import plain
+from ingest.mapping import plain, shipped
 from ingest.mapping.compiler import Unit
 from ingest.mapping.dispatching import dispatch, first_match, plan_of, reads_message
 from ingest.mapping.emitting import Facts, Unsupported
@@ -124,7 +125,7 @@ class Runner:
                 return interpret(f, *rest) if f.get("ecs") else compiled(f, *rest)
 
         counted: dict[Any, Function | int] = {}
-        by_source = self.by_source
+        by_source, windows = self.by_source, format == "windows"
 
         def fields(
             f: dict[str, Any],
@@ -137,7 +138,10 @@ class Runner:
             must: bool = False,
             shared: dict[Any, Function | int] | None = None,
         ) -> Made | None:
-            lines = self if shared is not None else tuple(f)
+            lines: Any = self if shared is not None else tuple(f)
+            if windows and (said := f.get("ecs")).__class__ is dict:
+                said = f["said"] = shipped.flattened(said)
+                lines = lines, tuple(said)
             key = (h is NO_HEADER, o.source if by_source else None, lines)
             known = counted if shared is None else shared
             function = known.get(key)
@@ -172,12 +176,15 @@ class Runner:
         self, format: str, f: dict[str, Any], key: tuple[Any, ...], general: Function
     ) -> Function:
         """The function for lines like this one."""
-        if f.get("ecs") and format == "windows":
-            return general
         keys = {name: class_of(value) for name, value in f.items()}
         for path, _ in self.program.decode:
             keys[str(path.steps[0])] = object
-        return self._assuming(format, Facts(key[0], keys, key[1]), general)
+        said: tuple[str, ...] = ()
+        if f.get("ecs") and format == "windows":
+            said = tuple(f.get("said", ()))
+            if not said:
+                return general
+        return self._assuming(format, Facts(key[0], keys, key[1], said=said), general)
 
     def _assuming(
         self, format: str, facts: Facts, general: Function, shape: int | None = None
@@ -187,7 +194,7 @@ class Runner:
         try:
             made = Unit(program, format, shape=shape, facts=facts, usual=general).compile()
             if self._encoded:
-                told = Facts(facts.headless, facts.keys, facts.source, encoded=True)
+                told = replace(facts, encoded=True)
                 made = Unit(program, format, shape=shape, facts=told, usual=made).compile()
         except _FAILURES:
             return general

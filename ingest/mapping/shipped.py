@@ -11,7 +11,7 @@ from typing import Any
 from ingest.mapping.casts import cast
 from ingest.mapping.companions import RELATED, complete
 from ingest.mapping.targets import ECS, RESERVED, Target
-from ingest.mapping.values import absent
+from ingest.mapping.values import NOTHING, absent
 
 #: Deepest object and most fields that are looked at.
 MAX_DEPTH = 8
@@ -25,12 +25,8 @@ def add(out: dict[str, Any], said: Any) -> None:
     """Add to a flat document the ECS fields in `said` that it does not have, and what follows."""
     if not isinstance(said, dict):
         return
-    found: dict[str, Any] = {}
-    _flatten(said, "", MAX_DEPTH, found)
-    for path, value in found.items():
-        if path in _OURS:
-            continue
-        target = Target(path) if path.startswith("labels.") else ECS.get(path)
+    for path, value in flattened(said).items():
+        target = target_of(path)
         made = None if target is None else cast(target, value)
         if made is None or absent(made):
             continue
@@ -41,12 +37,29 @@ def add(out: dict[str, Any], said: Any) -> None:
     complete(out)
 
 
+def target_of(path: str) -> Target | None:
+    """The target that a shipper may give a value to, None for what is none or not its to say."""
+    if path in _OURS:
+        return None
+    return Target(path) if path.startswith("labels.") else ECS.get(path)
+
+
+def flattened(said: dict[str, Any]) -> dict[str, Any]:
+    """The present values within an object by their paths."""
+    found: dict[str, Any] = {}
+    _flatten(said, "", MAX_DEPTH, found)
+    return found
+
+
 def _flatten(node: dict[str, Any], prefix: str, depth: int, found: dict[str, Any]) -> None:
     for name, value in node.items():
         if len(found) >= MAX_FIELDS:
             return
         path = f"{prefix}{name}"
-        if isinstance(value, dict):
+        if value.__class__ is str:
+            if value not in NOTHING and not value.isspace():
+                found[path] = value
+        elif isinstance(value, dict):
             if depth > 1:
                 _flatten(value, f"{path}.", depth - 1, found)
         elif not absent(value):

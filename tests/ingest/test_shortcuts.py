@@ -173,7 +173,7 @@ def _changed(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 #: What stands where something else always did.
-OTHERS = (
+OTHERS: tuple[Any, ...] = (
     *(None, "", "-", " ", "x", 'a"b', "a\\b", "Zoë", "2001:db8::1", "/a?b#c", "/a.b?", "blocked"),
     *(0, -1, 404, 70_000, 2**60, 1.5, True, [], ["x", "y"], {}, {"x": 1}, "2024-05-01T10:00:00.5Z"),
 )
