@@ -27,6 +27,7 @@ BENCHES = (
     "match",
     "behavior",
     "expressions",
+    "playbooks",
     "log_kafka",
     "ingest_memory",
     "ingest_kafka",

@@ -71,6 +71,22 @@ def test_what_was_taken_for_saved_and_was_not_is_journalled_again() -> None:
     assert state.changes() == {"a": b"2"}
 
 
+def test_what_was_stored_is_read_when_it_is_asked_for() -> None:
+    """A value that nobody reads may even be broken; a look keeps what it looks at as it is."""
+    state = KeyedState({"a": b'{"n":1}', "b": b"{"})
+    assert (len(state), "b" in state, sorted(state)) == (2, True, ["a", "b"])
+    assert state.peek("a") == {"n": 1}
+    assert state.peek("a") is not state.peek("a")
+    assert state["a"] is state["a"]
+    assert state.peek("a") is state["a"]
+    state.savepoint()
+    state["b"] = 2
+    state.rollback()
+    assert state.changes() == {}
+    state.unsaved(["b"])
+    assert state.changes() == {"b": b"{"}
+
+
 KEYS = st.sampled_from("abcd")
 STEPS = st.lists(
     st.one_of(
