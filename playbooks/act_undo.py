@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 def due_effects(state: State, now: int) -> list[Effect]:
     """Undos that time has made due, as effects on their targets; the same ones each time."""
     found = []
-    for key, stored in state.items():
-        if not key.startswith(LEASE) or stored["state"] == LeaseState.RELEASED:
+    for key in state:
+        if not key.startswith(LEASE) or (stored := state[key])["state"] == LeaseState.RELEASED:
             continue
         if stored["state"] == LeaseState.ACTIVE and stored["expires"] > now:
             continue
