@@ -161,6 +161,8 @@ class StoredAlert:
         if self._base["first"] is None or place < self._base["first"]:
             reasons = [reason.model_dump(mode="json") for reason in finding.reasons]
             self._base = {**self._base, "first": place, "reasons": reasons}
+            if finding.rule.type == "behavior":  # its sentence says what the counts do not
+                self._base["said"] = finding.message
             self._base_changed = True
 
     def _merge(self, finding: Finding) -> bool:
@@ -225,7 +227,7 @@ class StoredAlert:
                     {"event_id": event_id, "at": at, **self._state[self._event_key(event_id)]}
                     for at, event_id in shown
                 ],
-                "message": _message(base["rule"]["name"], header, last - first),
+                "message": base.get("said") or _message(base["rule"]["name"], header, last - first),
                 "tenant": base["tenant"],
             }
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from detect.keys import dedup_key
 from tocsin.contracts import SEVERITY, Evidence, Finding, Reason, Rule
 from tocsin.ids import content_hash, finding_id
+from tocsin.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,8 @@ VERSION = 1
 WINDOW = 86_400_000
 #: Longest value in a reason, characters.
 _MAX_VALUE = 256
+#: Longest sentence, characters.
+MAX_SENTENCE = 600
 _TENANT, _DEFAULT_TENANT = "tocsin.tenant", "default"
 #: The ECS field that an entity stands in.
 FIELD = {
@@ -83,7 +86,7 @@ def finding(
         evidence=tuple(
             Evidence(event_id=each.event_id, at=each.at, origin=each.origin) for each in samples
         ),
-        message=sentence(anomaly, entity),
+        message=f"{rule.name}: {sentence(anomaly, entity)}",
         tenant=entity.tenant,
     )
 
@@ -154,4 +157,4 @@ def sentence(anomaly: Anomaly, entity: Entity) -> str:
             around.append(f"usually {part.typical}")
         if around:
             told += ": " + ", ".join(around)
-    return f"{told} ({confidence(anomaly.confidence)} confidence)"
+    return printable(f"{told} ({confidence(anomaly.confidence)} confidence)")[:MAX_SENTENCE]

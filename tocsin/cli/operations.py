@@ -18,6 +18,7 @@ from playbooks.targets import canonical_target
 from responders.catalog import known_actions
 from tocsin.approvers import Approvers
 from tocsin.cli.answering import Answering
+from tocsin.cli.judging import Judging
 from tocsin.cli.topics import values
 from tocsin.console.control import Asked, Operation
 from tocsin.console.desk import PATIENCE
@@ -99,6 +100,7 @@ class Operations:
     ) -> None:
         """`patience` is how long an answer waits for its run, s: 0 where nobody runs."""
         self.answering = Answering(log, store, clock, approvers or Approvers({}), patience=patience)
+        self._judging = Judging(log, store, clock)
         self._log = log
         self._store = store
         self._clock = clock
@@ -111,6 +113,7 @@ class Operations:
             GROUPS: Operation(Letters, self.groups),
             FIND: Operation(Letters, self.find),
             **self.answering.table(),
+            **self._judging.table(),
         }
 
     async def release(self, asked: Release) -> dict[str, Any]:

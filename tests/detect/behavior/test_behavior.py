@@ -243,7 +243,9 @@ def test_a_finding_can_be_read_aloud() -> None:
         for each in run(month(), options=OPTIONS)
         if each.rule.id == "behavior.impossible_travel"
     ]
-    assert found.message.startswith("user ada signed in from 203.0.113.77 60 minutes after")
+    assert found.message.startswith(
+        "Impossible travel: user ada signed in from 203.0.113.77 60 minutes after"
+    )
     assert found.evidence[0].event_id == f"logon-ada-{MONDAY + 24 * DAY + 9 * HOUR + 20_000}"
     assert found.fields == {"user.name": "ada", "source.ip": "203.0.113.77"}
     assert {each.field for each in found.reasons} >= {"speed", "tocsin.behavior.confidence"}

@@ -1,0 +1,170 @@
+"""What people ask of learned behaviour: how its detectors stand, and what an alert was.
+
+Beside `operations`, in the same table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+from pydantic import Field
+
+from detect.behavior.behavior import BehaviorStage
+from detect.behavior.calibrate import Calibration
+from detect.behavior.deciding import RISK
+from detect.behavior.detectors.table import all_detectors
+from detect.behavior.explain import FIELD
+from detect.behavior.observation import Entity
+from detect.behavior.profile import bounded
+from detect.behavior.verdicts import Judgement, Verdict
+from tocsin.alert_document import parse_alert_document
+from tocsin.console.control import Asked, Operation
+from tocsin.errors import ConfigError
+from tocsin.log.base import TopicPartition
+from tocsin.log.sqlite import SqliteLog
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from detect.behavior.detector import Spec
+    from tocsin.clock import Clock
+    from tocsin.contracts import Alert
+    from tocsin.index.store import Store
+    from tocsin.log.base import Log
+
+STATUS, VERDICT = "behavior/status", "alerts/verdict"
+
+#: Alerts that the beginning of an id is looked for among.
+_NEWEST = 10_000
+_PREFIX = "behavior."
+
+
+class StatusAsked(Asked):
+    """How all detectors stand."""
+
+
+class VerdictAsked(Asked):
+    """What the alert whose id begins so was; `by` is who says it."""
+
+    id: Annotated[str, Field(min_length=6, max_length=200)]
+    verdict: Judgement
+    by: Annotated[str, Field(max_length=200)] = ""
+
+
+def specs() -> dict[str, Spec]:
+    """All detectors by name, the risk of entities among them."""
+    return {spec.name: spec for spec in (*(each.spec for each in all_detectors()), RISK)}
+
+
+class Judging:
+    """Doing it, on an open log and store."""
+
+    def __init__(self, log: Log, store: Store, clock: Clock) -> None:
+        self._log = log
+        self._store = store
+        self._clock = clock
+
+    def table(self) -> Mapping[str, Operation[Any]]:
+        """The operations by their path on the console."""
+        return {
+            STATUS: Operation(StatusAsked, self.status),
+            VERDICT: Operation(VerdictAsked, self.verdict),
+        }
+
+    async def status(self, asked: StatusAsked) -> dict[str, Any]:
+        """The detectors' histories, added up over partitions, and how many profiles there are."""
+        histories: dict[str, list[Calibration]] = {}
+        entities: dict[str, int] = {}
+        async for key, value in kept(self._log):
+            kind, _, rest = key.partition("|")
+            if kind == "calibration":
+                histories.setdefault(rest, []).append(Calibration.unpack(orjson.loads(value)))
+            elif kind == "profile":
+                what = rest.split("|", 2)[1]
+                entities[what] = entities.get(what, 0) + 1
+        rows = [standing(spec, histories.get(name, [])) for name, spec in specs().items()]
+        return {"detectors": rows, "profiles": dict(sorted(entities.items()))}
+
+    async def verdict(self, asked: VerdictAsked) -> dict[str, Any]:
+        """Append the verdict; raises ConfigError if the alert is not there, or not of behaviour."""
+        alert = await self._alert(asked.id)
+        detector = alert.rule.id.removeprefix(_PREFIX)
+        spec = specs().get(detector)
+        if spec is None or not alert.rule.id.startswith(_PREFIX):
+            raise ConfigError(
+                f"the alert {alert.id[:12]} is of the rule '{alert.rule.name}': verdicts teach "
+                "detectors of behaviour; a rule is changed, or gets an exception"
+            )
+        entity = entity_of(alert, spec)
+        told = Verdict(asked.verdict, entity, detector, alert.id, self._clock.now(), asked.by)
+        await self._log.append([told.outgoing()])
+        return {"alert": alert.id, "detector": detector, "entity": entity.id}
+
+    async def _alert(self, begin: str) -> Alert:
+        document = await self._store.get("alerts", begin)
+        if document is not None:
+            return parse_alert_document(document)
+        newest = await self._store.list("alerts", limit=_NEWEST)
+        found = [each for each in newest if str(each["tocsin"]["alert"]["id"]).startswith(begin)]
+        if len(found) != 1:
+            what = "several alerts begin with" if found else "there is no alert"
+            raise ConfigError(f"{what} {begin}; `tocsin alerts list` shows the newest")
+        return parse_alert_document(found[0])
+
+
+def entity_of(alert: Alert, spec: Spec) -> Entity:
+    """Whose behaviour the alert is about; raises ConfigError if it does not say."""
+    for kind in sorted(spec.kinds):
+        if value := alert.fields.get(FIELD[kind]):
+            return Entity(alert.tenant, kind, bounded(value))
+    raise ConfigError(f"the alert {alert.id[:12]} names no entity")
+
+
+def standing(spec: Spec, histories: list[Calibration]) -> dict[str, Any]:
+    """How a detector stands, over all partitions."""
+    verdicts: dict[str, int] = {}
+    for each in histories:
+        for verdict, count in each.verdicts.items():
+            verdicts[verdict] = verdicts.get(verdict, 0) + count
+    latest = max((each.day for each in histories), default=-1)
+    return {
+        "detector": spec.name,
+        "level": spec.level,
+        "budget": spec.budget,
+        "calibrated": spec.calibrated,
+        "scores": round(sum(each.total for each in histories)),
+        "a_day": round(sum(each.rate for each in histories)),
+        "ready": bool(histories) and all(each.ready for each in histories),
+        "today": sum(each.told for each in histories if each.day == latest),
+        "alerts": sum(each.spent for each in histories),
+        "suppressed": sum(each.withheld for each in histories),
+        "verdicts": verdicts,
+    }
+
+
+async def kept(log: Log) -> AsyncIterator[tuple[str, bytes]]:
+    """Key and value of all that the behavior stage keeps, in every partition."""
+    partitions = sorted(await log.end_offsets(BehaviorStage.topic))
+    if isinstance(log, SqliteLog):
+        progress = await log.progress(BehaviorStage.name, partitions, stateful=True)
+        for each in progress.values():
+            for item in each.state.items():
+                yield item
+        return
+    from tocsin.log.faust_group import changelog_of
+
+    last: dict[str, bytes | None] = {}
+    for at, end in (await log.end_offsets(changelog_of(BehaviorStage.name))).items():
+        offset = 0
+        while offset < end:
+            records = await log.read(TopicPartition(at.topic, at.partition), offset, 1_000)
+            if not records:
+                break
+            for record in records:
+                last[(record.key or b"").decode()] = record.value or None
+            offset = records[-1].offset + 1
+    for name, value in last.items():
+        inner = orjson.loads(name).partition(":")[2]
+        if value is not None and inner:
+            yield inner, orjson.dumps(orjson.loads(value)[0])
