@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from detect.sigma.bucket import bucket
-from detect.sigma.partial import PartialReader, Whole
+from detect.sigma.partial import Whole
 from detect.sigma.routing import Router
 from detect.sigma.ruleset import Match
 from detect.sigma.tally import TIMED_EVERY, RuleCost
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from detect.sigma.bucket import Bucket, Candidate
-    from detect.sigma.event import Reader
     from detect.sigma.routing import BucketKey
+    from detect.sigma.rows import Row
     from detect.sigma.ruleset import RuleSet
 
 
@@ -172,20 +172,18 @@ class BatchMatcher:
         """The rules among `wanted` (numbers of candidates) that match, and those always do."""
         self.evaluated += len(wanted)
         self._events += 1
-        readers: dict[int, Reader] = {}
+        row = known.cells.row(whole)
         matches: dict[str, Match] = {}
         for candidate in known.constant:
             candidate.tally.candidates += 1
-            _matched(candidate, _reader(candidate.slot, known, whole, readers), matches)
+            _matched(candidate, row, matches)
         if self._events % self._timed_every == 0:
-            self._evaluate_timed(known, wanted, whole, readers, matches)
+            self._evaluate_timed(known, wanted, row, matches)
         else:
-            slots, decisions = known.slots, known.decisions
+            decisions = known.decisions
             for number in wanted:
-                slot = slots[number]
-                reader = readers.get(slot) or _reader(slot, known, whole, readers)
-                if decisions[number](reader):
-                    _matched(known.candidates[number], reader, matches)
+                if decisions[number](row):
+                    _matched(known.candidates[number], row, matches)
         if not matches:
             return _NO_MATCHES
         self.matched += len(matches)
@@ -195,16 +193,14 @@ class BatchMatcher:
         self,
         known: Bucket,
         wanted: Sequence[int],
-        whole: Whole,
-        readers: dict[int, Reader],
+        row: Row,
         matches: dict[str, Match],
     ) -> None:
         before = self._timer()
         for number in wanted:
             candidate = known.candidates[number]
-            reader = _reader(candidate.slot, known, whole, readers)
-            if candidate.holds(reader):
-                _matched(candidate, reader, matches)
+            if candidate.holds(row):
+                _matched(candidate, row, matches)
             after = self._timer()
             candidate.tally.timed += 1
             candidate.tally.nanoseconds += after - before
@@ -225,15 +221,8 @@ def _whole(text: EventText, known: Bucket) -> Whole:
     return Whole(text.text, text.event, known.shape)
 
 
-def _reader(slot: int, known: Bucket, whole: Whole, readers: dict[int, Reader]) -> Reader:
-    reader = readers.get(slot)
-    if reader is None:
-        reader = readers[slot] = PartialReader(whole, known.maps[slot])
-    return reader
-
-
-def _matched(candidate: Candidate, reader: Reader, matches: dict[str, Match]) -> None:
+def _matched(candidate: Candidate, row: Row, matches: dict[str, Match]) -> None:
     candidate.tally.matches += 1
     rule_id = candidate.rule.rule.id
     if rule_id not in matches:
-        matches[rule_id] = Match(candidate.rule, candidate.explain, reader)
+        matches[rule_id] = Match(candidate.rule, candidate.explain, row[-1].reader(candidate.slot))

@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from detect.sigma.decide import decision
 from detect.sigma.many import explainer
 from detect.sigma.plan import Plan, Wanted, planned, shape
+from detect.sigma.rows import Cells, row_decision
 from detect.sigma.tally import Tally
 from detect.sigma.witness import Always, shrink
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from detect.sigma.condition import Hits
-    from detect.sigma.decide import Decision
     from detect.sigma.event import FieldMap, Reader
+    from detect.sigma.rows import Row, RowDecision
     from detect.sigma.ruleset import CompiledRule
     from detect.sigma.shape import Shape
     from detect.sigma.witness import Known
@@ -47,7 +47,7 @@ class Candidate:
 
     rule: CompiledRule
     slot: int
-    holds: Decision
+    holds: RowDecision
     wanted: Wanted | None
     explain: Callable[[Reader], Hits | None]
     tally: Tally = field(default_factory=Tally, compare=False)
@@ -57,18 +57,16 @@ class Candidate:
 class Bucket:
     """Candidates of the events that have something in common.
 
-    `maps` are the field maps through which they are read, `shape` cuts out what the rules name;
-    `slots` and `decisions` those of each
-    candidate once more, where the innermost loop finds them.
+    `cells` are the fields that their rows have, `shape` cuts out what the rules name; `decisions`
+    are those of the candidates once more, where the innermost loop finds them.
     """
 
     candidates: tuple[Candidate, ...]
     constant: tuple[Candidate, ...]
-    maps: tuple[FieldMap, ...]
+    cells: Cells
     plan: Plan
     shape: Shape
-    slots: tuple[int, ...] = ()
-    decisions: tuple[Decision, ...] = ()
+    decisions: tuple[RowDecision, ...] = ()
     seen: int = 0
     sample: list[bytes] = field(default_factory=list)
     sampled: int = 0
@@ -100,24 +98,30 @@ def bucket(pairs: Iterable[tuple[FieldMap, CompiledRule]], known: Known) -> Buck
     """The bucket of all events that have `known` in common, for these rules."""
     candidates: list[Candidate] = []
     constant: list[Candidate] = []
-    maps: dict[int, tuple[int, FieldMap]] = {}
+    maps: dict[int, int] = {}
+    cells = Cells()
     for fields, rule in pairs:
-        slot, _ = maps.setdefault(id(fields), (len(maps), fields))
+        if id(fields) not in maps:
+            maps[id(fields)] = cells.add(fields)
+        slot = maps[id(fields)]
         node = shrink(rule.condition, fields, known)
         if not isinstance(node, Always):
             explain = explainer(rule.condition)
             wanted = Wanted(node, fields)
-            candidates.append(Candidate(rule, slot, decision(node), wanted, explain))
+            candidates.append(
+                Candidate(rule, slot, row_decision(node, cells, slot), wanted, explain)
+            )
         elif node.holds:
             constant.append(Candidate(rule, slot, _always, None, rule.condition.evaluate))
     rules = _wanted(candidates)
+    cutting = shape(rules)
+    cells.read_by(cutting)
     return Bucket(
         tuple(candidates),
         tuple(constant),
-        tuple(fields for _, fields in maps.values()),
+        cells,
         planned(rules, ()),
-        shape(rules),
-        tuple(each.slot for each in candidates),
+        cutting,
         tuple(each.holds for each in candidates),
     )
 
@@ -126,5 +130,5 @@ def _wanted(candidates: Iterable[Candidate]) -> list[Wanted]:
     return [each.wanted for each in candidates if each.wanted is not None]
 
 
-def _always(_reader: Reader) -> bool:
+def _always(_row: Row) -> bool:
     return True

@@ -7,7 +7,12 @@ found is where the rule looks for it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from detect.sigma.partial import text_of_value
+from detect.sigma.shape import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +23,6 @@ if TYPE_CHECKING:
 
 #: Stands between a field and a literal; UTF-8 never has this byte.
 SEPARATOR = b"\xff"
-#: Null and lists begin so.
-_MAYBE_NOTHING = b"n["
 
 
 def label(name: str, fields: FieldMap) -> bytes:
@@ -67,19 +70,27 @@ class Columns:
 
     def _shaped(self, whole: Whole, cut: Cut, read: Row) -> list[bytes]:
         row = [b""] * len(self._fields)
-        for at, raw in zip(self._cut, read(cut), strict=True):
-            if raw is not None:
-                text = row[at] = bytes(raw)
-                # A null or an empty list leaves it to the next place.
-                if text[0] not in _MAYBE_NOTHING and at not in self._all:
+        for at, value in zip(self._cut, read(cut), strict=True):
+            if value.__class__ is str:
+                row[at] = orjson.dumps(value)
+                if at not in self._all:
                     continue
-            elif (others := self._others[at]) is not None and not any(others(cut)):
+            elif value is not ABSENT:
+                row[at] = text_of_value(value)
+                # A null or an empty list leaves it to the next place.
+                if value is not None and value.__class__ is not list and at not in self._all:
+                    continue
+            elif (others := self._others[at]) is not None and _nothing(others(cut)):
                 continue
             if self._more[at]:
                 row[at] = b",".join(map(whole.texts, self._fields[at].paths))
         for at in self._rest:
             row[at] = b",".join(map(whole.texts, self._fields[at].paths))
         return row
+
+
+def _nothing(values: Sequence[Any]) -> bool:
+    return all(value is ABSENT for value in values)
 
 
 def presence(text: bytes) -> bool:

@@ -11,7 +11,7 @@ condition, which gives the reasons; a test holds the two equal.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from detect.sigma.condition import (
     And,
@@ -39,14 +39,16 @@ if TYPE_CHECKING:
     Decision = Callable[[Reader], bool]
     Acceptance = Callable[[Value], bool]
 
+T = TypeVar("T")
+
 
 def decision(node: Node) -> Decision:
     """The function of a condition."""
     match node:
         case And(parts=parts):
-            return _all([decision(part) for part in parts])
+            return every_of([decision(part) for part in parts])
         case Or(parts=parts):
-            return _any([decision(part) for part in parts])
+            return some_of([decision(part) for part in parts])
         case Not(part=part):
             inner = decision(part)
             return lambda reader: not inner(reader)
@@ -56,28 +58,34 @@ def decision(node: Node) -> Decision:
             return lambda reader: node.evaluate(reader) is not None
 
 
-def _all(parts: Sequence[Decision]) -> Decision:
+def every_of(parts: Sequence[Callable[[T], bool]]) -> Callable[[T], bool]:
+    """Whether all of them hold."""
+    if len(parts) == 1:
+        return parts[0]
     if len(parts) == 2:
         first, second = parts
-        return lambda reader: first(reader) and second(reader)
+        return lambda each: first(each) and second(each)
 
-    def every(reader: Reader) -> bool:
+    def every(each: T) -> bool:
         for part in parts:
-            if not part(reader):
+            if not part(each):
                 return False
         return True
 
     return every
 
 
-def _any(parts: Sequence[Decision]) -> Decision:
+def some_of(parts: Sequence[Callable[[T], bool]]) -> Callable[[T], bool]:
+    """Whether one of them holds."""
+    if len(parts) == 1:
+        return parts[0]
     if len(parts) == 2:
         first, second = parts
-        return lambda reader: first(reader) or second(reader)
+        return lambda each: first(each) or second(each)
 
-    def some(reader: Reader) -> bool:
+    def some(each: T) -> bool:
         for part in parts:
-            if part(reader):
+            if part(each):
                 return True
         return False
 
@@ -87,18 +95,18 @@ def _any(parts: Sequence[Decision]) -> Decision:
 def _item(item: FieldItem) -> Decision:
     name = item.field
     if item.every:
-        parts = [_one_of(name, [each]) for each in item.expectations]
-        return parts[0] if len(parts) == 1 else _all(parts)
-    return _one_of(name, item.expectations)
+        parts = [one_of(name, [each]) for each in item.expectations]
+        return every_of(parts)
+    return one_of(name, item.expectations)
 
 
-def _one_of(name: str, expectations: Sequence[Expectation]) -> Decision:
+def one_of(name: str, expectations: Sequence[Expectation]) -> Decision:
     """Whether the field satisfies one of what is asked for."""
     decisions = [_special(name, each) for each in expectations if isinstance(each, _SPECIAL)]
     patterns = [each for each in expectations if not isinstance(each, _SPECIAL)]
     if patterns:
         decisions.append(_accepting(name, patterns))
-    return decisions[0] if len(decisions) == 1 else _any(decisions)
+    return some_of(decisions)
 
 
 def _special(name: str, expectation: Null | Exists | FieldReference) -> Decision:
@@ -193,7 +201,7 @@ def _sorted(patterns: Sequence[Pattern]) -> tuple[dict[str, list[str]], list[Acc
     """The caseless texts by their operator, and what accepts the others."""
     groups: dict[str, list[str]] = {"": [], "startswith": [], "endswith": [], "contains": []}
     others: list[Acceptance] = []
-    for pattern in _flat(patterns):
+    for pattern in flat(patterns):
         match pattern:
             case Text(operator=operator, text=text, cased=False):
                 groups[operator].append(text)
@@ -222,10 +230,11 @@ def acceptance(patterns: Sequence[Pattern]) -> Acceptance:
     return accept
 
 
-def _flat(patterns: Iterable[Expectation]) -> Iterable[Pattern]:
+def flat(patterns: Iterable[Expectation]) -> Iterable[Pattern]:
+    """The patterns, with the several that a modifier made of one in its place."""
     for pattern in patterns:
         if isinstance(pattern, AnyOf):
-            yield from _flat(pattern.patterns)
+            yield from flat(pattern.patterns)
         else:
             yield pattern  # type: ignore[misc]  # the special ones never come here
 
@@ -244,12 +253,12 @@ def _grouped(groups: dict[str, list[str]]) -> Iterable[Acceptance]:
         [text] = groups["contains"]
         yield lambda value: text in value.folded
     elif len(groups["contains"]) > MANY:
-        yield _containing_one_of(texts_of(tuple(groups["contains"])))
+        yield _containingone_of(texts_of(tuple(groups["contains"])))
     elif groups["contains"]:
         yield _containing(tuple(groups["contains"]))
 
 
-def _containing_one_of(texts: Texts) -> Acceptance:
+def _containingone_of(texts: Texts) -> Acceptance:
     return lambda value: texts.any_in(value.folded)
 
 
@@ -288,6 +297,11 @@ def _guarded(pattern: Regex) -> Acceptance:
         return False
 
     return accept
+
+
+def accepted_by_search(pattern: Regex) -> Acceptance:
+    """Whether the expression is found in a value."""
+    return partial(_search, pattern)
 
 
 def _search(pattern: Regex, value: Value) -> bool:

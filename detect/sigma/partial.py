@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import orjson
 
 from detect.sigma.event import NOTHING, Field, FieldMap, Mapped, Path, Reader, find
+from detect.sigma.shape import ABSENT, LISTED
 from detect.sigma.values import Value, fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from detect.sigma.shape import Cut, Shape
-
-#: Begins the JSON text of a text.
-QUOTE = 0x22
 
 
 class Whole:
@@ -45,23 +44,28 @@ class Whole:
 
     def nodes(self, path: Path) -> list[Any]:
         """What `detect.sigma.event.find` finds at `path`."""
-        text = self._text(path)
-        if text is None:
+        value = self._value(path)
+        if value is LISTED:
             return find(self.event, path)
-        return [orjson.loads(text)] if text else []
+        return [] if value is ABSENT else [value]
 
     def texts(self, path: Path) -> bytes:
         """The JSON texts of what is at `path`, with commas between; b"" for nothing."""
-        text = self._text(path)
-        if text is None:
-            return b",".join(map(orjson.dumps, find(self.event, path)))
-        return text
+        return b",".join(map(text_of_value, self.nodes(path)))
 
-    def _text(self, path: Path) -> bytes | None:
+    def _value(self, path: Path) -> Any:
         cut, shape = self.cut, self.shape
         if cut is None or shape is None or path.name not in shape.getters:
-            return None
-        return shape.text(cut, path.name)
+            return LISTED
+        return shape.value(cut, path.name)
+
+
+def text_of_value(value: Any) -> bytes:
+    """The JSON text of a value, however deep it is."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return msgspec.json.encode(value)
 
 
 class PartialReader(Reader):
@@ -86,8 +90,7 @@ class PartialReader(Reader):
         cut, shape = self._whole.cut, self._whole.shape
         if cut is not None and shape is not None and mapped.plain:
             name = mapped.paths[0].name
-            text = shape.text(cut, name) if name in shape.getters else None
-            if text and text[0] == QUOTE:
-                told = orjson.loads(text) if b"\\" in text else text[1:-1].decode()
+            told = shape.value(cut, name) if name in shape.getters else None
+            if told.__class__ is str:
                 return Field(True, (Value(told, told, fold(told)),), name)
         return super()._read(mapped)

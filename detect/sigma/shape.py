@@ -1,9 +1,9 @@
 """The values of chosen fields, cut out of an event's JSON text in one pass.
 
 Decoding a whole event costs more than all that rules read of it. A shape is made of the paths that
-the rules of a bucket name; what stands there is kept as JSON text, everything else is skipped. It
-takes only what is plain objects all the way: where a list is on the way it says so, and an event
-with a flat dotted name (`{"a.b": 1}`) is refused, and read as a whole by others.
+the rules of a bucket name; what stands there is decoded, everything else is skipped. It takes only
+what is plain objects all the way: where a list is on the way it says so, and an event with a flat
+dotted name (`{"a.b": 1}`) is refused, and read as a whole by others.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from detect.sigma.event import Path
 
     Cut = msgspec.Struct
-    Getter = Callable[[Cut], msgspec.Raw | None]
-    Row = Callable[[Cut], tuple[msgspec.Raw | None, ...]]
+    Getter = Callable[[Cut], Any]
+    Row = Callable[[Cut], tuple[Any, ...]]
 
 #: Shapes kept: buckets with the same rules have the same.
 SHAPES = 256
+
+#: The value where nothing stands, and where a list is on the way to it.
+ABSENT: Any = msgspec.UNSET
+LISTED: Any = object()
 
 _Keys = tuple[str, ...]
 
@@ -51,7 +55,8 @@ class Shape:
             node[keys[-1]] = None
         flat = [".".join(keys) for keys in sorted(paths) if len(keys) > 1]
         self._decode = msgspec.json.Decoder(_struct(tree, (), names, flat), dec_hook=_refuse).decode
-        #: What reads the text at a path out of a cut event, by the path's name.
+        #: What reads the value at a path out of a cut event, by the path's name; it raises
+        #: AttributeError where something else than an object is on the way.
         self.getters: dict[str, Getter] = {
             ".".join(keys): attrgetter(names[keys]) for keys in paths
         }
@@ -65,21 +70,20 @@ class Shape:
             return None
         return cut
 
-    def text(self, cut: Cut, path: str) -> bytes | None:
-        """The text at a path that has a getter, b"" if nothing is there; None: a list is before."""
+    def value(self, cut: Cut, path: str) -> Any:
+        """The value at a path that has a getter, ABSENT, or LISTED."""
         try:
-            raw = self.getters[path](cut)
+            return self.getters[path](cut)
         except AttributeError:
             node: Any = cut
             for name in self._names[path].split("."):
                 if isinstance(node, list):
-                    return None
+                    return LISTED
                 node = getattr(node, name, None)
-            return b""
-        return b"" if raw is None else bytes(raw)
+            return ABSENT
 
     def row(self, paths: Sequence[str]) -> Row:
-        """What reads the texts at one or more paths at once; raises KeyError for an unknown one.
+        """What reads the values at one or more paths at once; raises KeyError for an unknown one.
 
         It raises AttributeError where something else than an object is on the way.
         """
@@ -113,7 +117,7 @@ def _struct(
         name = f"f{number}"
         rename[name] = key
         if inner is None:
-            fields.append((name, msgspec.Raw, None))
+            fields.append((name, Any, ABSENT))
             names[(*at, key)] = name
         else:
             made = _struct(inner, (*at, key), names)

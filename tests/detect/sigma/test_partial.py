@@ -10,7 +10,7 @@ import pytest
 from detect.sigma.columns import Columns, presence
 from detect.sigma.event import FieldMap, Mapped, Member, Path, Reader
 from detect.sigma.partial import PartialReader, Whole
-from detect.sigma.shape import shape_of
+from detect.sigma.shape import ABSENT, LISTED, shape_of
 
 EVENTS: tuple[dict[str, Any], ...] = (
     {},
@@ -40,15 +40,15 @@ def test_a_shape_refuses_what_is_not_just_objects_on_the_way() -> None:
     )
     assert set(shape.getters) == {"b.c", "b.d.e"}
     for text, told in (
-        (b'{"b":{"c":1,"d":{}},"other":[{"b.c":1}]}', (b"1", b"")),
-        (b'{"b":[{"c":1}]}', (None, None)),
-        (b'{"b":null}', (b"", b"")),
-        (b'{"b":{"c":"x","d":"y"}}', (b'"x"', b"")),
-        (b'{"b":{"d":[{"e":1}]}}', (b"", None)),
+        (b'{"b":{"c":1,"d":{}},"other":[{"b.c":1}]}', (1, ABSENT)),
+        (b'{"b":[{"c":1}]}', (LISTED, LISTED)),
+        (b'{"b":null}', (ABSENT, ABSENT)),
+        (b'{"b":{"c":"x","d":"y"}}', ("x", ABSENT)),
+        (b'{"b":{"c":null,"d":[{"e":1}]}}', (None, LISTED)),
     ):
         cut = shape.cut(text)
         assert cut is not None, text
-        assert (shape.text(cut, "b.c"), shape.text(cut, "b.d.e")) == told, text
+        assert (shape.value(cut, "b.c"), shape.value(cut, "b.d.e")) == told, text
     for text in (b'{"b":{"d":1}}', b'{"b.c":1}', b"[]", b"{"):
         assert shape.cut(text) is None, text
 

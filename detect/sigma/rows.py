@@ -1,0 +1,290 @@
+"""Conditions as functions of a row: the folded texts of the fields that a bucket's rules read.
+
+A rule that is a candidate usually compares one text after the other with a few more texts. Here
+that costs no more than it must: a cell of a row is the one text that the event has in a field,
+folded, read when it is first asked for. Whatever is not one text (several values, comparisons of
+numbers or of two fields, keywords) is left to the functions of detect.sigma.decide; a test holds
+both equal to the plain condition.
+"""
+
+# ruff: noqa: SIM110  # a generator costs as much again as what it goes through here
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from detect.sigma.condition import And, FieldItem, Not, Null, Or
+from detect.sigma.decide import accepted_by_search, decision, every_of, flat, one_of, some_of
+from detect.sigma.many import MANY, texts_of
+from detect.sigma.partial import PartialReader
+from detect.sigma.patterns import Regex, Text, Wildcard, needed
+from detect.sigma.regex_literals import required, width
+from detect.sigma.shape import ABSENT
+from detect.sigma.values import Value, fold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from detect.sigma.condition import Expectation, Node
+    from detect.sigma.event import FieldMap, Reader
+    from detect.sigma.partial import Whole
+    from detect.sigma.patterns import Pattern
+    from detect.sigma.shape import Getter, Shape
+
+    #: Cells, and behind them the `Source` they are read from.
+    Row = list[Any]
+    RowDecision = Callable[[Row], bool]
+    Test = Callable[[str], bool]
+
+#: A cell nobody asked for yet; one of a field without values; one with more than one text.
+UNREAD: Any = object()
+NOTHING: Any = object()
+SEVERAL: Any = object()
+
+
+class Cells:
+    """Which cell of a bucket's rows holds which field, and how it is read."""
+
+    def __init__(self) -> None:
+        self.maps: list[FieldMap] = []
+        self._at: dict[tuple[int, str], int] = {}
+        #: For each cell its map and name, and what reads its places of a cut event, if all can.
+        self.reads: list[tuple[int, str, tuple[Getter, ...]]] = []
+        self._blank: Row = []
+
+    def add(self, fields: FieldMap) -> int:
+        """The number of one more map."""
+        self.maps.append(fields)
+        return len(self.maps) - 1
+
+    def at(self, slot: int, name: str) -> int:
+        """The cell of the field that the map of that number calls `name`."""
+        found = self._at.get((slot, name))
+        if found is None:
+            found = self._at[slot, name] = len(self.reads)
+            self.reads.append((slot, name, ()))
+        return found
+
+    def read_by(self, shape: Shape) -> None:
+        """Every cell is known now, and `shape` is what events are cut by."""
+        for at, (slot, name, _) in enumerate(self.reads):
+            mapped = self.maps[slot].places(name)
+            names = [path.name for path in mapped.paths]
+            if mapped.plain and shape.getters.keys() >= set(names):
+                getters = tuple(shape.getters[each] for each in names)
+                self.reads[at] = (slot, name, getters)
+        self._blank = [UNREAD] * len(self.reads)
+
+    def row(self, whole: Whole) -> Row:
+        """The row of an event, of which nothing was read yet."""
+        row = self._blank.copy()
+        row.append(Source(whole, self))
+        return row
+
+
+class Source:
+    """What the cells of one row are read from."""
+
+    __slots__ = ("_cells", "_readers", "whole")
+
+    def __init__(self, whole: Whole, cells: Cells) -> None:
+        self.whole = whole
+        self._cells = cells
+        self._readers: dict[int, Reader] = {}
+
+    def reader(self, slot: int) -> Reader:
+        """The event, read through the map of that number."""
+        found = self._readers.get(slot)
+        if found is None:
+            found = self._readers[slot] = PartialReader(self.whole, self._cells.maps[slot])
+        return found
+
+    def cell(self, row: Row, at: int) -> Any:
+        """The cell: a folded text, NOTHING or SEVERAL."""
+        found = row[at]
+        if found is not UNREAD:
+            return found
+        slot, name, getters = self._cells.reads[at]
+        told = self._told(getters)
+        if told.__class__ is str:
+            found = told.lower() if told.isascii() else fold(told)
+        elif told is ABSENT:
+            found = NOTHING
+        else:
+            values = self.reader(slot).field(name).values
+            found = NOTHING if not values else values[0].folded if len(values) == 1 else SEVERAL
+        row[at] = found
+        return found
+
+    def _told(self, getters: tuple[Getter, ...]) -> Any:
+        """The text at the first place that has something, ABSENT, or None: to be read in full."""
+        cut = self.whole.cut
+        if cut is None or not getters:
+            return None
+        try:
+            for getter in getters:
+                told = getter(cut)
+                if told is not ABSENT:
+                    return told
+        except AttributeError:  # something else than an object is on the way
+            return None
+        return ABSENT
+
+    def value(self, at: int) -> Value:
+        """The value of a cell that is one text."""
+        slot, name, getters = self._cells.reads[at]
+        told = self._told(getters)
+        if told.__class__ is str:
+            return Value(told, told, fold(told))
+        return self.reader(slot).field(name).values[0]
+
+
+def row_decision(node: Node, cells: Cells, slot: int) -> RowDecision:
+    """The function of a condition that is read through the map `slot`."""
+    match node:
+        case And(parts=parts):
+            return every_of([row_decision(part, cells, slot) for part in parts])
+        case Or(parts=parts):
+            return some_of([row_decision(part, cells, slot) for part in parts])
+        case Not(part=part):
+            inner = row_decision(part, cells, slot)
+            return lambda row: not inner(row)
+        case FieldItem(expectations=expectations, every=every):
+            groups = [[each] for each in expectations] if every else [expectations]
+            return every_of([_one_of(node.field, group, cells, slot) for group in groups])
+        case _:
+            return _in_full(decision(node), slot)
+
+
+def _in_full(whole: Callable[[Reader], bool], slot: int) -> RowDecision:
+    return lambda row: whole(row[-1].reader(slot))
+
+
+def _one_of(name: str, expectations: Sequence[Expectation], cells: Cells, slot: int) -> RowDecision:
+    """Whether the field satisfies one of what is asked for."""
+    in_full = one_of(name, expectations)
+    patterns = [each for each in flat(expectations) if not isinstance(each, Null)]
+    empty = any(isinstance(each, Null) for each in expectations)
+    if not all(isinstance(each, Text | Wildcard | Regex) for each in patterns):
+        return _in_full(in_full, slot)
+    at = cells.at(slot, name)
+    tests, searches = _tests(patterns)
+
+    def decides(row: Row) -> bool:
+        subject = row[at]
+        if subject.__class__ is not str:
+            subject = row[-1].cell(row, at)
+            if subject.__class__ is not str:
+                return empty if subject is NOTHING else in_full(row[-1].reader(slot))
+        for test in tests:
+            if test(subject):
+                return True
+        for guard, accepts in searches:
+            if guard(subject) and accepts(row[-1].value(at)):
+                return True
+        return False
+
+    if empty or searches or len(tests) != 1:
+        return decides
+    return _single(at, tests[0], in_full, slot, patterns)
+
+
+def _single(
+    at: int, test: Test, in_full: Callable[[Reader], bool], slot: int, patterns: Sequence[Pattern]
+) -> RowDecision:
+    """As above for the usual case: one kind of comparison, and of one text without a call."""
+    match patterns:
+        case [Text(operator="contains", text=text)]:
+
+            def contains(row: Row) -> bool:
+                subject = row[at]
+                if subject.__class__ is not str:
+                    subject = row[-1].cell(row, at)
+                    if subject.__class__ is not str:
+                        return subject is SEVERAL and in_full(row[-1].reader(slot))
+                return text in subject
+
+            return contains
+        case _:
+
+            def single(row: Row) -> bool:
+                subject = row[at]
+                if subject.__class__ is not str:
+                    subject = row[-1].cell(row, at)
+                    if subject.__class__ is not str:
+                        return subject is SEVERAL and in_full(row[-1].reader(slot))
+                return test(subject)
+
+            return single
+
+
+def _tests(patterns: Iterable[Pattern]) -> tuple[list[Test], list[tuple[Test, Any]]]:
+    """Tests of folded texts that decide, and guards before what needs the value itself."""
+    groups: dict[str, list[str]] = {"": [], "endswith": [], "startswith": [], "contains": []}
+    searches: list[tuple[Test, Any]] = []
+    for pattern in patterns:
+        match pattern:
+            case Text(operator=operator, text=text, cased=False):
+                groups[operator].append(text)
+            case Regex():
+                searches.append((_guard(pattern), accepted_by_search(pattern)))
+            case _:
+                searches.append((_has(needed(pattern)), pattern.accepts))
+    return [_TESTS[kind](tuple(texts)) for kind, texts in groups.items() if texts], searches
+
+
+def _has(text: str) -> Test:
+    return lambda subject: text in subject
+
+
+def _equals(texts: tuple[str, ...]) -> Test:
+    return frozenset(texts).__contains__
+
+
+def _ends(texts: tuple[str, ...]) -> Test:
+    return lambda subject: subject.endswith(texts)
+
+
+def _starts(texts: tuple[str, ...]) -> Test:
+    return lambda subject: subject.startswith(texts)
+
+
+def _contains(texts: tuple[str, ...]) -> Test:
+    if len(texts) == 1:
+        return _has(texts[0])
+    if len(texts) > MANY:
+        return texts_of(texts).any_in
+
+    def contains(subject: str) -> bool:
+        for text in texts:
+            if text in subject:
+                return True
+        return False
+
+    return contains
+
+
+_TESTS: dict[str, Callable[[tuple[str, ...]], Test]] = {
+    "": _equals,
+    "endswith": _ends,
+    "startswith": _starts,
+    "contains": _contains,
+}
+
+
+def _guard(pattern: Regex) -> Test:
+    """Whether an expression can match a value with this folded text; it is no shorter than that."""
+    shortest = width(pattern.source)
+    texts = tuple(fold(text) for text in required(pattern.source) or ())
+    if not texts or not all(text.isascii() for text in texts):
+        return lambda subject: len(subject) >= shortest
+
+    def may(subject: str) -> bool:
+        if len(subject) < shortest:
+            return False
+        for text in texts:
+            if text in subject:
+                return True
+        return not subject.isascii()  # letters that equal an ASCII one without case
+
+    return may
