@@ -41,13 +41,11 @@ MAX_EXTENSION = 262_144
 
 _START = re.compile(r"CEF: ?(\d(?:\.\d)?) ?\|", re.ASCII)
 _HEADLESS = re.compile(r"\s?([01])\|(?=(?:[^|]{1,256}\|){3})", re.ASCII)
-_FIELD = re.compile(r"((?:[^|\\]|\\.)*+)(?:\||\Z)", re.DOTALL)
-_HEADER_ESCAPE = re.compile(r"\\([|\\])")
+_FIELD = re.compile(r"((?:[^|\\]++|\\.)*+)(?:\||\Z)", re.DOTALL)
 _KEY = re.compile(r"\s([\w.\-\[\]]{1,128})=")
 #: All but the escaped backslash.
 _ESCAPES = {"\\=": "=", "\\|": "|", "\\n": "\n", "\\r": "\r"}
 _IS_ESCAPED = re.compile(r"(?![A-Za-z]:\\[^\\=|])(?:[^\\]++|\\[\\=|nr])*+", re.ASCII)
-_ALWAYS_ESCAPED = re.compile(r"\\([=|])")
 
 
 def frame(text: str) -> dict[str, Any] | None:
@@ -108,7 +106,8 @@ def split_header(text: str, start: int, count: int) -> tuple[list[str], str]:
         if match is None:  # a lone backslash at the very end
             fields.append(head[at:].strip())
             return fields, ""
-        fields.append(_HEADER_ESCAPE.sub(r"\1", match[1]).strip())
+        parts = [part.replace("\\|", "|") for part in match[1].split("\\\\")]
+        fields.append("\\".join(parts).strip())
         at = match.end()
     return fields, head[at:]
 
@@ -130,7 +129,7 @@ def unescape(value: str) -> str:
     and `r`, or behind a drive letter: a path must not get line breaks.
     """
     if _IS_ESCAPED.fullmatch(value) is None:
-        return _ALWAYS_ESCAPED.sub(r"\1", value)
+        return value.replace("\\=", "=").replace("\\|", "|")
     # A text at a time: a pattern would ask for each escape, 60 ms for the longest value.
     return "\\".join([_without_escapes(part) for part in value.split("\\\\")])
 

@@ -319,12 +319,16 @@ def _users(text: str, found: Candidates, ceiling: int) -> None:
             return
 
 
+#: How much of a text is looked at as separated values, characters.
+MAX_COLUMNS = 32_768
+
+
 def columns(text: str, found: Candidates, ceiling: int) -> None:
     """Separated values without names: two addresses side by side, then two ports.
 
     Firewalls and flow logs write them in this order: source before destination.
     """
-    cells = _COLUMNS.split(text, 128)
+    cells = _COLUMNS.split(text[:MAX_COLUMNS], 128)
     if len(cells) < 8:
         return
     cells = [cell.strip('" ') for cell in cells]
