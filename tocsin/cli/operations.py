@@ -19,6 +19,7 @@ from responders.catalog import known_actions
 from tocsin.approvers import Approvers
 from tocsin.cli.answering import Answering
 from tocsin.cli.judging import Judging
+from tocsin.cli.quarantine import Pardoning
 from tocsin.cli.topics import values
 from tocsin.console.control import Asked, Operation
 from tocsin.console.desk import PATIENCE
@@ -114,6 +115,7 @@ class Operations:
             FIND: Operation(Letters, self.find),
             **self.answering.table(),
             **self._judging.table(),
+            **Pardoning(self._log, self._store, self._clock).table(),
         }
 
     async def release(self, asked: Release) -> dict[str, Any]:

@@ -88,6 +88,9 @@ def questions(events: Iterable[Mapping[str, Any]]) -> list[Question]:
             continue
         if kind == "started":
             begun[run_id] = data
+            over.pop(run_id, None)  # it has started again: its questions are asked anew
+            for again in [key for key in found if key[0] == run_id]:
+                del found[again]
             continue
         known = found.get((run_id, step))
         if kind == "approval_requested":
