@@ -31,7 +31,7 @@ class Calibration:
 
     `bins` maps a bin to its decayed number; `days` counts the days with scores; `told` the
     alerts of the day `day`, `spent` those since the start, `withheld` those that a list suppressed,
-    `verdicts` what analysts said of them.
+    `verdicts` what analysts said of them; `pressure` the decayed number told lately.
     """
 
     day: int = -1
@@ -43,6 +43,7 @@ class Calibration:
     told: int = 0
     spent: int = 0
     withheld: int = 0
+    pressure: float = 0.0
     verdicts: dict[str, int] = field(default_factory=dict)
 
     def roll(self, at: int) -> None:
@@ -59,6 +60,7 @@ class Calibration:
                 if count * fade > 0.01
             }
             self.total = sum(self.bins.values())
+            self.pressure = round(self.pressure * 0.5 ** (day - self.day), 3)
         self.day, self.today, self.told = day, 0, 0
         self.days += 1
 
@@ -104,19 +106,38 @@ class Calibration:
         """How many scores as high come in a day."""
         return self.p(score) * max(self.rate, self.today, 1.0)
 
+    def affordable(self, budget: float) -> float:
+        """What is left of a budget: the less, the more was told lately (half-life of a day).
+
+        Where scores come in bursts or their spread changes, this is what keeps the budget.
+        """
+        return budget / (1 + self.pressure / max(budget, 0.01))
+
+    def bar(self, budget: float) -> float:
+        """The lowest score that is within a budget of so many a day."""
+        low, high = 0, _BINS
+        while low < high:
+            middle = (low + high) // 2
+            if self.expected(middle * BIN) <= budget:
+                high = middle
+            else:
+                low = middle + 1
+        return low * BIN
+
     def pack(self) -> list[Any]:
         """As plain JSON."""
         bins = {str(each): round(count, 3) for each, count in sorted(self.bins.items())}
         numbers = [self.day, self.days, round(self.rate, 3), self.today]
-        return [*numbers, self.told, self.spent, self.withheld, bins, self.verdicts]
+        told = [self.told, self.spent, self.withheld, bins, self.verdicts]
+        return [*numbers, *told, round(self.pressure, 3)]
 
     @classmethod
     def unpack(cls, packed: list[Any]) -> Calibration:
         """What `pack` gave."""
-        day, days, rate, today, told, spent, withheld, bins, verdicts = packed
+        day, days, rate, today, told, spent, withheld, bins, verdicts, pressure = packed
         made = cls(day, days, {int(k): v for k, v in bins.items()}, 0.0, rate, today)
         made.told, made.spent, made.withheld = told, spent, withheld
-        made.verdicts = verdicts
+        made.verdicts, made.pressure = verdicts, pressure
         made.total = sum(made.bins.values())
         return made
 

@@ -130,8 +130,9 @@ class Decider:
         calibration.roll(start)
         p = calibration.p(anomaly.score)
         expected = calibration.expected(anomaly.score)
-        calibration.add(anomaly.score)
+        quiet = profile.quiet.get(spec.name, 0) > start
         budget = self.options.budgets.get(spec.name, spec.budget) * self.options.share
+        budget = calibration.affordable(budget)
         if not spec.calibrated:
             passes, surprise = True, max(capped(p), 3.0)
         elif calibration.ready:
@@ -140,11 +141,16 @@ class Decider:
             passes = anomaly.score >= spec.cold
             surprise = 3.0 if passes else 0.0
         passes = passes and anomaly.score >= spec.floor
+        # An incident must not set the bar for the next one: what goes on after it was told is no
+        # history, and what is told counts as no more than what it took.
+        if not quiet:
+            told = passes and calibration.ready
+            calibration.add(min(anomaly.score, calibration.bar(budget)) if told else anomaly.score)
         if anomaly.score >= spec.floor and spec is not RISK:
             amount = risk.worth(surprise) * max(anomaly.confidence, 0.2)
             if amount > 0:
                 profile.risk = risk.add(profile.risk, start, amount, spec.name)
-        if not passes or profile.quiet.get(spec.name, 0) > start:
+        if not passes or quiet:
             return []
         if any(each.covers(spec.name, entity.id, start) for each in self.options.suppress):
             calibration.withheld += 1
@@ -152,6 +158,7 @@ class Decider:
         profile.quiet[spec.name] = start + spec.refractory
         calibration.told += 1
         calibration.spent += 1
+        calibration.pressure += 1
         return [(anomaly, surprise)]
 
     def _risk(

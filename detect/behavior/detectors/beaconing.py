@@ -25,7 +25,7 @@ FOLLOWED, KEPT = 8, 6 * HOUR
 #: Entity-days of others that make a destination a usual one; own days that make it established.
 COMMON, ESTABLISHED = 6.0, 3.0
 #: Days that a host must be known before something can be new to it.
-KNOWN = 3.0
+KNOWN = 5.0
 
 #: Of one destination: last contact (s), intervals, mean (s), sum of squared deviations, pauses.
 Track = list[float]
@@ -52,7 +52,7 @@ class Beaconing:
             "BURST": "5 s; closer contacts are one",
             "PAUSE": "3 mean intervals; longer ones are not counted",
             "COMMON": "6 host-days; a destination with more of others is not rare",
-            "KNOWN": "3 days before something can be new to a host",
+            "KNOWN": "5 days before something can be new to a host",
         },
         description="A host contacts a destination that others do not know at regular intervals.",
     )

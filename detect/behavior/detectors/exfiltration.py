@@ -30,6 +30,8 @@ SHARE, PULL = 0.04, 0.3
 GROWTH = 2.0
 #: Destinations followed at once for each host.
 FOLLOWED = 8
+#: Days that a host must be known before something can be new to it.
+KNOWN = 5.0
 #: Least bytes that make a destination worth following.
 WORTH = 20_000.0
 
@@ -59,6 +61,7 @@ class HighSentBytes:
             "COMMON": "6 host-days; a destination with more of others is not rare",
             "ESTABLISHED": "4 days with traffic; then its own level counts",
             "GROWTH": "2 times its level are still usual",
+            "KNOWN": "5 days before something can be new to a host",
         },
         description="A host sends much to a destination that hardly any other host knows.",
     )
@@ -68,7 +71,7 @@ class HighSentBytes:
     ) -> Iterable[Anomaly]:
         """The destination of this slice with the most unusual sum."""
         sent = observation.values("destination.bytes")
-        if not sent:
+        if not sent or profile.age(observation.start) < KNOWN:
             return
         tracks = self.remember(observation, profile.memory(self.spec.name)) or {}
         best: tuple[float, str, Track] | None = None

@@ -45,6 +45,7 @@ class RequestFlood:
         level="high",
         floor=6.0,
         cold=12.0,
+        refractory=2 * HOUR,
         parameters={
             "LEAST": "200 requests in ten minutes",
             "SHARE": "0.08 of a slice goes into the forecast of its hour",

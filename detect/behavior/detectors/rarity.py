@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Least confidence in a profile that anything is compared with: four events in half a week.
 LEAST_CONFIDENCE = 0.4
+#: -log10 p from which on a further value adds to the surprise.
+SURPRISING = 2.0
 _USER, _HOST, _KEY = frozenset({"user"}), frozenset({"host"}), frozenset({"key"})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _PARAMETERS = {
@@ -34,7 +36,8 @@ class RareValue(Plain):
     """The rarest value of a feature in the slice; `told` makes the sentence of a value.
 
     `field` is the ECS field that the value becomes in the alert; `of_egress` False leaves out
-    what comes from the site's own egress.
+    what comes from the site's own egress; `added` is the share that further surprising values
+    of the slice add: who looks around does many things for the first time at once.
     """
 
     spec: Spec
@@ -42,6 +45,7 @@ class RareValue(Plain):
     told: str
     field: str = ""
     of_egress: bool = True
+    added: float = 0.0
 
     def score(
         self, observation: Observation, profile: Profile, context: Context
@@ -56,12 +60,16 @@ class RareValue(Plain):
         if not self.of_egress and _only_egress(observation, context):
             return
         best, best_score = "", -1.0
+        further = 0.0
         for value in observation.values(self.feature):
             rare = context.rarity(self.feature, value)
+            further += rare.surprise if rare.surprise >= SURPRISING else 0.0
             if rare.surprise > best_score:
                 best, best_score = value, rare.surprise
         if not best:
             return
+        if best_score >= SURPRISING:
+            best_score += self.added * (further - best_score)
         rare = context.rarity(self.feature, best)
         sample = observation.sample(self.feature, best)
         yield Anomaly(
@@ -278,6 +286,7 @@ RARE = (
         "api.action",
         "called {}",
         "event.action",
+        added=0.5,
     ),
     RareValue(
         _spec(

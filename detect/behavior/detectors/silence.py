@@ -26,7 +26,8 @@ def presence(profile: Profile, at: int) -> float:
         hours = max(1.0, profile.age(at) * 24)
         return min(0.98, sum(1 for each in profile.hours if each > 0) / min(hours, 168.0))
     fade: float = 0.5 ** (7 / FAST_DAYS)
-    possible: float = (1 - fade ** max(1, int(weeks))) / (1 - fade)
+    # The same hour a week ago has faded for a week already.
+    possible: float = fade * (1 - fade ** max(1, int(weeks))) / (1 - fade)
     own = profile.hours[hour_of_week(at)]
     return min(0.98, own / possible)
 

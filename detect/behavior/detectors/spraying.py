@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: What is added up: two periods of so many ms, the running one and the one before.
 PERIOD = 12 * HOUR
 #: Accounts that failed and never succeeded, at least.
-LEAST = 6
+LEAST = 8
 #: Share of accounts behind one address that fail and do not succeed, usually.
 USUAL = 0.08
 
@@ -42,7 +42,7 @@ class PasswordSpraying:
         calibrated=False,
         parameters={
             "PERIOD": "12 h; the running period and the one before are added up",
-            "LEAST": "6 accounts that failed and never succeeded",
+            "LEAST": "8 accounts that failed and never succeeded",
             "USUAL": "0.08 of the accounts behind one address fail only",
         },
         description="One address fails at many accounts, a few times each.",

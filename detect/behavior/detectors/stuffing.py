@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from detect.behavior.detector import DAY, Anomaly, Part, Spec
+from detect.behavior.detector import DAY, HOUR, Anomaly, Part, Spec
 from detect.behavior.observation import OTHER, SLICE
 from detect.behavior.tails import decayed, of_count
 
@@ -36,6 +36,7 @@ class CredentialStuffing:
         floor=5.0,
         cold=5.0,
         calibrated=False,
+        refractory=2 * HOUR,
         parameters={
             "SLICE": "10 min; failures of one slice are judged",
             "LEAST_FAILURES": "15 failures",

@@ -229,7 +229,7 @@ def _person(
         lon=round(site.lon + float(rng.normal(0, 0.2)), 2),
         moved=tuple(sorted(rng.integers(0, days, int(rng.poisson(days / 25))).tolist())),
         away=(first, first + int(rng.integers(3, 11))),
-        trip=(trips, trips + int(rng.integers(2, 6)), int(rng.integers(0, 7))),
+        trip=(trips, trips + int(rng.integers(3, 7)), int(rng.integers(0, 7))),
     )
 
 

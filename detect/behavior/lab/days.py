@@ -59,6 +59,8 @@ def shifts(company: Company, day: int) -> Iterator[Shift]:
         present, at_home, early, late = rng.random(), rng.random(), rng.normal(), rng.normal()
         if not person.hired <= day <= person.leaves or person.away[0] <= day < person.away[1]:
             continue
+        if day in (person.trip[0], person.trip[1]):
+            continue  # on the way
         share = 0.96
         if weekday >= 5:
             share = 0.5 if person.night else WEEKEND

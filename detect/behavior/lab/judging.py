@@ -122,26 +122,30 @@ def judge(plan: Plan, options: Options | None = None) -> Judged:
     detectors = all_detectors()
     options = options or Options(egress=plan.egress)
     replay = Replay(detectors, options)
-    count = 0
+    count, latest = 0, ""
 
     def counted() -> Iterator[Document]:
-        nonlocal count
+        nonlocal count, latest
         for document in plan.events():
             count += 1
+            latest = document.get("@timestamp", latest)
             yield document
 
-    findings = [*replay.take(counted()), *replay.end()]
-    told = [_told(finding) for finding in findings]
+    told = [
+        _told(finding, instant({"@timestamp": latest}) or finding.at)
+        for finding in replay.take(counted())
+    ]
+    told += [_told(finding, plan.end) for finding in replay.end()]
     specs = replay.stage.decider.specs
     budgets = {name: options.budgets.get(name, spec.budget) for name, spec in specs.items()}
     report = score(plan.labels, told, budgets, plan.begin, plan.end)
     habits = {} if plan.company is None else _habits(plan.company, report.false, plan.egress)
-    return Judged(report, count, len(findings), habits)
+    return Judged(report, count, len(told), habits)
 
 
-def _told(finding: Finding) -> Told:
+def _told(finding: Finding, known: int) -> Told:
     ids = {value for values in finding.entities.values() for value in values}
-    return Told(finding.rule.id.removeprefix("behavior."), finding.at, frozenset(ids))
+    return Told(finding.rule.id.removeprefix("behavior."), finding.at, frozenset(ids), known)
 
 
 def _habits(company: Company, false: Sequence[Told], egress: Iterable[str]) -> dict[str, int]:
@@ -149,16 +153,18 @@ def _habits(company: Company, false: Sequence[Told], egress: Iterable[str]) -> d
     ours = egress_of(egress)
     nights = {person.name for person in company.people if person.night}
     phones = {person.name for person in company.people if person.on_mobile}
+    away = {person.name for person in company.people if person.trip[0] >= 0}
     holidays = _holidays(company)
     return {
         "places: known egress": sum(
             told.detector in PLACES and any(map(ours, told.entities)) for told in false
         ),
         "places: jittering phones": sum(
-            told.detector == "impossible_travel" and bool(told.entities & phones) for told in false
+            told.detector == "impossible_travel" and bool(told.entities & phones - away)
+            for told in false
         ),
         "hours: night shifts": sum(
-            told.detector in HOURS and bool(told.entities & nights) for told in false
+            told.detector in HOURS and bool(told.entities & nights - away) for told in false
         ),
         "silence: holidays and weekends": sum(
             told.detector in SILENCES and (told.at - START) // DAY in holidays for told in false

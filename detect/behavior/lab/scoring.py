@@ -22,11 +22,15 @@ BEFORE = 10 * MINUTE
 
 
 class Told(NamedTuple):
-    """A finding, as scoring needs it: `entities` are ids, of whatever kind."""
+    """A finding, as scoring needs it: `entities` are ids, of whatever kind.
+
+    `at` is when it happened, `known` when it was told (0: at once), in event time, ms.
+    """
 
     detector: str
     at: int
     entities: frozenset[str]
+    known: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ def score(
         elif begin <= each.at < end:
             false.append(each)
         for label in near:
-            timely = not label.deadline or each.at < label.deadline
+            timely = not label.deadline or max(each.at, each.known) < label.deadline
             if each.detector in label.detectors and timely:
                 first.setdefault(label.id, each)
     rates = Counter(each.detector for each in false)
@@ -138,7 +142,10 @@ def _scenarios(labels: Sequence[Label], first: Mapping[str, Told]) -> Iterable[F
             name,
             len(mine),
             len(found),
-            tuple(max(0, first[label.id].at - label.start) for label in found),
+            tuple(
+                max(0, max(first[label.id].at, first[label.id].known) - label.start)
+                for label in found
+            ),
             tuple(label.id for label in mine if label.id not in first),
             Counter(first[label.id].detector for label in found),
         )

@@ -93,7 +93,7 @@ def credential_stuffing(world: World, rng: np.random.Generator, actor: Actor, id
     """A list of leaked passwords at the portal: many addresses, many accounts, each once."""
     begin = world.moment(rng)
     at, events = begin, []
-    pool = int(rng.integers(30, 300))
+    pool = int(rng.integers(200, 800))
     pace = float(rng.choice([0.5, 2.0, 8.0])) * 1_000
     network = int(rng.integers(0, 60_000))
     for number in range(int(rng.integers(400, 1_200))):

@@ -43,7 +43,7 @@ def log_silence(world: World, rng: np.random.Generator, actor: Actor, id: str) -
     """A source that always speaks says nothing for some hours."""
     begin = world.moment(rng)
     source = world.sources[int(rng.integers(0, len(world.sources)))]
-    end = begin + int(rng.uniform(2, 8) * HOUR)
+    end = begin + int(rng.uniform(4, 10) * HOUR)
     label = Label(
         id,
         "log_silence",

@@ -124,8 +124,8 @@ def _surfing(host: str, days: int, random: Generator) -> list[Timed]:
 def test_a_beacon_with_jitter_is_told_and_neither_people_nor_updates_are() -> None:
     """Every ten minutes within ten per cent; against surfing, and a clock that all hosts share."""
     random = generator(2)
-    usual = _surfing("ws-1", 7, random)
-    at, beacon = START + 5 * DAY, []
+    usual = _surfing("ws-1", 8, random)
+    at, beacon = START + 6 * DAY, []
     for _ in range(40):
         at += int(10 * MINUTE * random.uniform(0.9, 1.1))
         beacon.append((at, flow(at, "ana", "ws-1", "10.0.0.7", "cdn.example.org", 400, 900)))
