@@ -5,6 +5,7 @@ Events go the whole way: observe, slices, profile, detector, calibration, findin
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detect.behavior.detectors.beaconing import Beaconing
@@ -280,3 +281,29 @@ def test_a_flood_is_told_and_the_daily_peak_is_not() -> None:
         for n in range(1_300)
     ]
     only(told(RequestFlood(), [*usual, *flood]), "portal")
+
+
+def test_every_detector_has_its_section_in_the_docs() -> None:
+    """With its inputs, technique and parameters as the code has them."""
+    page = Path(__file__).parents[4] / "docs" / "behavior.md"
+    sections = page.read_text("utf-8").split("\n### ")
+    described = {section.partition("\n")[0]: section for section in sections[1:]}
+    for detector in MINE:
+        section = described[detector.spec.name]
+        told = [*detector.spec.inputs, *detector.spec.techniques]
+        told += [f"{name}: {value}" for name, value in detector.spec.parameters.items()]
+        missing = [each for each in told if each not in section]
+        assert not missing, f"{detector.spec.name}: {missing}"
+
+
+MINE = (
+    PasswordSpraying,
+    CredentialStuffing,
+    Beaconing,
+    HighSentBytes,
+    BulkDownload,
+    AtypicalDataAccess,
+    InsiderRisk,
+    BotSession,
+    RequestFlood,
+)
