@@ -97,6 +97,9 @@ def _leave(state: State, command: Leave) -> list[Command]:
 
 def _join(state: State, command: Join) -> list[Command]:
     question = command.run_id
+    known = state.get(_member(question, command.member))
+    if known is not None and known["plan"] == command.plan:
+        return []  # it came twice
     state[_member(question, command.member)] = {
         "step": command.step,
         "plan": command.plan,
