@@ -47,7 +47,7 @@ _seed = click.option("--seed", type=click.IntRange(0), default=1, show_default=T
 _users = click.option(
     "--users", type=click.IntRange(10, 20_000), default=500, show_default=True, help="Employees."
 )
-_days = click.option("--days", type=click.IntRange(4, 366), default=30, show_default=True)
+_days = click.option("--days", type=click.IntRange(3, 366), default=30, show_default=True)
 _scenarios = click.option(
     "--scenario", "scenarios", multiple=True, help="Only this one; may be repeated."
 )
