@@ -32,6 +32,9 @@ MAX_LEAD = 1_024
 #: The fewest header fields, version included: fewer are a text that mentions CEF.
 MIN_HEADER = 5
 
+#: How much of a text its header fields may take where they have escapes, characters.
+MAX_HEADER = 65_536
+
 #: Most pairs of one event; what follows them stays whole under UNPARSED.
 MAX_PAIRS = 1_024
 
@@ -100,9 +103,9 @@ def split_header(text: str, start: int, count: int) -> tuple[list[str], str]:
     if head.find("\\", 0, len(head) - len(rest)) < 0:
         return [field.strip() for field in plain], rest
     fields: list[str] = []
-    at = 0
-    while len(fields) < count and at < len(head):
-        match = _FIELD.match(head, at)
+    at, end = 0, min(len(head), MAX_HEADER)
+    while len(fields) < count and at < end:
+        match = _FIELD.match(head, at, end)
         if match is None:  # a lone backslash at the very end
             fields.append(head[at:].strip())
             return fields, ""

@@ -106,11 +106,12 @@ def _pairs(text: str) -> dict[str, Any]:
         return {UNPARSED: text.strip()} if text.strip() else {}
     _leave(fields, text[: match.start()])
     quoting = '="' in text
+    unclosed: set[str] = set()
     count = 0
     while match is not None:
         count += 1
         at = match.end()
-        value, end = _quoted(text, at)
+        value, end = _quoted(text, at, unclosed)
         following = find.search(text, end) if count < MAX_PAIRS else None
         stop = len(text) if following is None else following.start()
         if value is None:
@@ -154,11 +155,14 @@ def _separator(text: str) -> str:
     return best if best in _KEYS and best != "=" else " "
 
 
-def _quoted(text: str, at: int) -> tuple[str | None, int]:
-    """A quoted value that begins at `at` and where it ends; None for one without quotes."""
+def _quoted(text: str, at: int, unclosed: set[str]) -> tuple[str | None, int]:
+    """A quoted value that begins at `at` and where it ends; None for one without quotes.
+
+    `unclosed` are the marks that close nothing from here on: each is looked for to the end once.
+    """
     mark = text[at : at + 1]
     pattern = _QUOTED.get(mark)
-    if pattern is None:
+    if pattern is None or mark in unclosed:
         return None, at
     match = pattern.match(text, at)
     if match is not None:
@@ -168,6 +172,7 @@ def _quoted(text: str, at: int) -> tuple[str | None, int]:
         return (_unescape(value) if "\\" in value else value), match.end()
     closing = _CLOSING[mark].search(text, at + 1)  # quotes or a last backslash inside
     if closing is None:
+        unclosed.add(mark)
         return None, at
     return text[at + 1 : closing.start()], closing.end()
 

@@ -100,3 +100,8 @@ def test_what_is_quoted_comes_back(wanted: dict[str, str]) -> None:
         '{}="{}"'.format(key, value.replace('"', '\\"')) for key, value in wanted.items()
     )
     assert pairs(text) == wanted
+
+
+def test_a_mark_that_is_never_closed() -> None:
+    assert frame("a='x b='y c=\"z w\" d='v") == {"a": "'x", "b": "'y", "c": "z w", "d": "'v"}
+    assert frame("a='x' b='y c=\"z") == {"a": "x", "b": "'y", "c": '"z'}
