@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
@@ -32,6 +32,15 @@ MAX_INPUTS = MAX_OUTPUT
 
 class Unable(ValueError):
     """The step cannot ask for its effect; the message says why, for the record."""
+
+    #: Kind of the failure: `invalid` is the playbook's own fault, `target` that of an alert.
+    kind: ClassVar[str] = "invalid"
+
+
+class Unreadable(Unable):
+    """What an alert brought is no target: a hostile alert, which says nothing of the playbook."""
+
+    kind: ClassVar[str] = "target"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,7 @@ def prepare(step: ActionStep, seen: Mapping[str, Any], run_id: str) -> Prepared:
         )
         raise Unable(f"{action.verb} does not take these inputs: {problems}") from None
     except ValueError as error:
-        raise Unable(str(error)) from None
+        raise Unreadable(str(error)) from None
     case = action.entity is EntityKind.CASE and bool(added)
     return Prepared(validated.model_dump(mode="json"), target, case)
 

@@ -1,10 +1,11 @@
 """Playbooks that fail by themselves again and again: put aside with an alarm, the others go on.
 
 What counts is a run that its own playbook made fail (an expression without a value, a list beyond
-its bounds, a defect that it brings out in the engine), not a product that says no. `LIMIT` of them
-within `WINDOW` without a run in between that ended well put that version of the playbook into
-quarantine: its starts become dead letters, which can be put back once a person has released it. A
-mended playbook has another hash and is not concerned. Each partition counts for itself.
+its bounds, a defect that it brings out in the engine), not a product that says no, nor an alert
+whose address is none: whoever can write five of those must not switch a containment off. `LIMIT`
+of them within `WINDOW` without a run in between that ended well put that version of the playbook
+into quarantine: its starts become dead letters, which can be put back once a person has released
+it. A mended playbook has another hash and is not concerned. Each partition counts for itself.
 """
 
 from __future__ import annotations

@@ -96,7 +96,8 @@ class Stepping(Journal):
             held = step.spec.hold is not None and step.spec.hold.on_expiry == "approval"
             ask = asked_of(self.state, self._playbook, seen) if held else None
         except (Unable, ExpressionError) as error:
-            self._fail(step.path, str(error))
+            kind = error.kind if isinstance(error, Unable) else "invalid"
+            self._fail(step.path, str(error), kind)
             return
         if wrong := self._drift(step, prepared):
             self._end_step(step.path, StepStatus.REFUSED, reason=wrong, target=prepared.target)
@@ -266,8 +267,8 @@ class Stepping(Journal):
         started = self.state.step(path).started or self.at
         self.put(path, status=status, started=started, ended=self.at, **changes)
 
-    def _fail(self, path: str, reason: str) -> None:
-        failure = Failure(kind="invalid", message=reason)
+    def _fail(self, path: str, reason: str, kind: str = "invalid") -> None:
+        failure = Failure(kind=kind, message=reason)
         self._end_step(path, StepStatus.FAILED, reason=reason, failure=failure)
         self.emit("failed", path, {"reason": reason})
 

@@ -51,6 +51,12 @@ async def test_case_05_rebalance_in_a_step_and_a_frozen_worker_that_wakes_up(
     await holds(5, on_kafka, tmp_path)
 
 
+async def test_case_06_poison_playbooks_are_quarantined_and_the_others_go_on(
+    on_kafka: Backend, tmp_path: Path
+) -> None:
+    await holds(6, on_kafka, tmp_path)
+
+
 async def test_case_07_a_slow_connector_and_a_thousand_alerts_retry_after_honoured(
     on_kafka: Backend, tmp_path: Path
 ) -> None:

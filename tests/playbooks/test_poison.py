@@ -138,6 +138,19 @@ def test_a_product_that_says_no_is_no_poison() -> None:
     assert decide.dead == {}
 
 
+def test_alerts_whose_address_is_none_do_not_switch_a_playbook_off() -> None:
+    """Whoever can write such alerts could else keep the others from being answered."""
+    decide = Decide(written(HEAD % "good" + GOOD))
+    for number in range(3 * LIMIT):
+        assert not [
+            out
+            for out in decide.alert(f"a{number}", source={"ip": "010.1.2.3"})
+            if out.topic == Topics.EFFECTS
+        ]
+    assert decide.dead == {}
+    assert [out for out in decide.alert("real") if out.topic == Topics.EFFECTS]
+
+
 def test_one_that_works_in_between_and_one_that_fails_seldom_stay() -> None:
     mixed = written(HEAD % "mixed" + "steps: [{id: a, let: {x: alert.user.name}}]")
     decide = Decide(mixed)

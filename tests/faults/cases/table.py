@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.faults.cases import alerts, crashes, lasting, leasing, people
+from tests.faults.cases import alerts, crashes, lasting, leasing, people, poison
 from tests.faults.cases.world import world
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ CASES: dict[int, tuple[Scenario, ...]] = {
     3: (crashes.between_output_and_commit,),
     4: (alerts.repeated,),
     5: (crashes.rebalanced, crashes.frozen),
+    6: (poison.quarantined,),
     7: (alerts.slow_connector, alerts.retry_after),
     8: (
         leasing.expires_while_down, leasing.at_the_same_instant, leasing.one_of_two_leaves,

@@ -195,6 +195,7 @@ class World:
         self.place = str(directory / f"case{digest(str(directory), self.clock.now())[:8]}.db")
         self.playbooks: dict[str, Playbook] = {}
         self.guards = SiteGuards()
+        self.partitions = PARTITIONS
         self.actions: dict[str, Action] = dict(ACTIONS)
         self.bindings: dict[str, str] = dict(BINDINGS)
         self.extra: dict[str, Connector] = {}
@@ -228,7 +229,7 @@ class World:
         if self._log is None:
             self._log = self.backend.log(self.place, self.clock)
             await self._log.start()
-            await self._log.create([Topic(name, PARTITIONS) for name in Topics.ALL])
+            await self._log.create([Topic(name, self.partitions) for name in Topics.ALL])
 
     async def begin(self, members: int = 1) -> None:
         """A process that works, and somebody who watches the topics from their beginning."""
