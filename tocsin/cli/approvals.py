@@ -252,7 +252,13 @@ def described(action: Any) -> str:
     if isinstance(hold, int) and hold:
         text += f" for {span(hold)}"
     known = "" if action.get("known") else "; its inputs are not known yet"
-    return f"{text} (step {action.get('step', '')}{known})"
+    run = f" of run {str(action['run'])[:12]}" if action.get("run") else ""
+    inputs = action.get("inputs") or {}
+    given = ", ".join(
+        f"{name}={value}" for name, value in inputs.items() if value not in ("", None)
+    )
+    text += f" (step {action.get('step', '')}{run}{known})"
+    return f"{text} with {given}" if given else text
 
 
 def answered(answer: Any) -> str:
