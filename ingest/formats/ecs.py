@@ -163,7 +163,10 @@ def conform(document: Document) -> None:
     complete(flat)
     for path, value in strange.items():
         remove(document, path)
-        put(document, f"{STRANGERS}.{path}", value)
+        if path.count(".") < MAX_DEPTH:
+            put(document, f"{STRANGERS}.{path}", value)
+        else:  # a key with more dots than objects may nest
+            document.setdefault(STRANGERS, {})[path] = value
     for path, value in flat.items():
         put(document, path, value)
 

@@ -34,6 +34,8 @@ DEPTH = {
     "unfinished": b"[" * DEEP,
     "names of a dotted key": b'{"@timestamp":"2024-05-01T10:00:00Z","ecs.version":"1","m%b":1}'
     % (b".m" * 300),
+    "names of a key inside": b'{"@timestamp":"2024-05-01T10:00:00Z","ecs":{},"host":{"n%b":1}}'
+    % (b".m" * 300),
     "names of an ECS key": b'{"@timestamp":"2024-05-01T10:00:00Z","event.kind":"x","user%b":1}'
     % (b".m" * 300),
 }
