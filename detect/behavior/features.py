@@ -18,7 +18,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from detect.behavior.observation import MAX_TEXT, Observation, Place, Sample
+from detect.behavior.observation import MAX_TEXT, Observation, Place
 from detect.behavior.profile import bounded
 
 if TYPE_CHECKING:
@@ -33,75 +33,74 @@ _GATHERED = 512
 
 
 class Sight:
-    """One event while it is read, and the observations it goes into."""
+    """One event while it is read, and the observations it goes into; used for event after event.
 
-    __slots__ = ("at", "event", "id", "open", "origin", "start", "tenant", "told", "touched")
+    Samples are plain tuples until an observation is finished: making named ones costs five times
+    as much, and most are made in vain.
+    """
 
-    def __init__(
-        self,
-        open: dict[tuple[str, str, str, int], Observation],
-        event: Mapping[str, Any],
-        told: Mapping[str, Any],
-        at: int,
-        start: int,
-        tenant: str,
-        id: str,
-        origin: str,
-    ) -> None:
+    __slots__ = (
+        *("at", "behind", "event", "id", "open", "origin", "start", "tenant", "told", "touched"),
+    )
+
+    def __init__(self, open: dict[tuple[str, str, str, int], Observation]) -> None:
         self.open = open
-        self.event = event
-        self.told = told
-        self.at = at
-        self.start = start
-        self.tenant = tenant
-        self.id = id
-        self.origin = origin
-        self.touched = False
+        self.touched = self.behind = False
+        self.event: Mapping[str, Any] = {}
+        self.told: Mapping[str, Any] = {}
+        self.at = self.start = 0
+        self.tenant = self.id = self.origin = ""
 
     def of(self, kind: str, id: str) -> Observation:
         """The observation of an entity in this slice; the event widens its span."""
         self.touched = True
-        key = (self.tenant, kind, id, self.start)
         at = self.at
-        made = self.open.get(key)
-        if made is None:
+        key = (self.tenant, kind, id, self.start)
+        try:
+            made = self.open[key]
+        except KeyError:
             made = Observation(key[:3], self.start, at, at)  # type: ignore[arg-type]
-            made.samples.append(Sample(at, self.id, self.origin))
+            made.samples.append((at, self.id, self.origin))  # type: ignore[arg-type]
             self.open[key] = made
-        elif at > made.last:
+            self.behind = False
+            return made
+        if at > made.last:
             made.last = at
-        elif at <= made.first:
+            self.behind = False
+            return made
+        self.behind = True
+        if at <= made.first:
             made.first = at
             if not made.counts:
-                made.samples[0] = min(made.samples[0], Sample(at, self.id, self.origin))
+                earlier: Any = (at, self.id, self.origin)
+                made.samples[0] = min(made.samples[0], earlier)
         return made
 
     def acting(self, kind: str, id: str) -> Observation:
         """The same, and the event is counted."""
         made = self.of(kind, id)
-        made.sums["events"] = made.sums.get("events", 0) + 1
+        sums = made.sums
+        sums["events"] = sums["events"] + 1 if "events" in sums else 1
         return made
 
     def count(self, into: Observation, feature: str, value: str, amount: float = 1) -> None:
-        """An amount of a value, with this event as its sample if it is the first."""
-        told = into.counts.get(feature)
-        if told is None:
-            told = into.counts[feature] = {}
-        entry = told.get(value)
-        if entry is None:
-            told[value] = [amount, self._sample(into)]
-        else:
-            entry[0] += amount
-            if self.at <= into.samples[int(entry[1])].at:
-                sample = Sample(self.at, self.id, self.origin)
-                if sample < into.samples[int(entry[1])]:
-                    entry[1] = self._sample(into)
+        """An amount of a value, with this event as its sample if it is the first.
+
+        Goes with the last `of` of the same observation, which says whether time went back.
+        """
+        try:
+            entry = into.counts[feature][value]
+        except KeyError:
+            into.counts.setdefault(feature, {})[value] = [amount, self._sample(into)]
+            return
+        entry[0] += amount
+        if self.behind and (self.at, self.id, self.origin) < into.samples[int(entry[1])]:
+            entry[1] = self._sample(into)
 
     def _sample(self, into: Observation) -> int:
         samples = into.samples
-        last = samples[-1]
-        if last.event_id != self.id:
-            samples.append(Sample(self.at, self.id, self.origin))
+        if samples[-1][1] != self.id:
+            samples.append((self.at, self.id, self.origin))  # type: ignore[arg-type]
         return len(samples) - 1
 
     def user(self) -> str:
@@ -147,7 +146,8 @@ def _folded(text: str) -> str:
 
 
 def _sum(into: Observation, name: str, amount: float) -> None:
-    into.sums[name] = into.sums.get(name, 0) + amount
+    sums = into.sums
+    sums[name] = sums[name] + amount if name in sums else amount
 
 
 def _number(body: Any, name: str) -> float:

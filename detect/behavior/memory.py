@@ -86,16 +86,18 @@ class Memory:
         """
         key = observation.entity.key
         slices = self._open.setdefault(observation.start, {})
-        pieces = slices.get(key, [])
-        pieces = [
-            each
-            for each in pieces
-            if each[0].partition != piece.partition or each[0].last < piece.first
-        ]
-        pieces.append((piece, observation))
-        if len(pieces) > MAX_PIECES:
-            pieces = _folded(pieces)
-        slices[key] = pieces
+        pieces = slices.get(key)
+        if pieces is None:
+            slices[key] = [(piece, observation)]
+        else:
+            last = pieces[-1][0]
+            if last[0] == piece[0] and last[2] < piece[1]:  # the usual case, and nothing to drop
+                pieces.append((piece, observation))
+            else:
+                pieces = [p for p in pieces if p[0][0] != piece[0] or p[0][2] < piece[1]]
+                slices[key] = [*pieces, (piece, observation)]
+            if len(slices[key]) > MAX_PIECES:
+                slices[key] = _folded(slices[key])
         self._written[f"open|{observation.start:014d}|{key}"] = None
 
     def due(self, until: int) -> list[int]:

@@ -6,6 +6,7 @@ read by each of them, once.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from detect.behavior.features import READERS, Sight, read_api, read_dns
@@ -19,13 +20,17 @@ from detect.behavior.observation import (
     SLICE,
     Entity,
     Observation,
+    Sample,
 )
+from detect.behavior.profile import bounded
 from tocsin.clock import parse_iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _DEFAULT_TENANT = "default"
+#: As Sample(*sample), which takes five times as long.
+_SAMPLE = tuple.__new__
 #: Seconds of event time that are remembered as text, so that most times are parsed once.
 _REMEMBERED = 8_192
 
@@ -35,7 +40,9 @@ class Observer:
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, str, str, int], Observation] = {}
+        self._logs: dict[tuple[str, str, int], list[Any]] = {}
         self._seconds: dict[str, int] = {}
+        self._sight = Sight(self._open)
 
     def add(self, event: Mapping[str, Any], recorded: int, position: str) -> bool:
         """Take in an event; whether it says anything of anybody.
@@ -49,19 +56,15 @@ class Observer:
         spine = event.get("tocsin")
         if not isinstance(spine, dict):
             spine = {}
-        sight = Sight(
-            self._open,
-            event,
-            told,
-            at,
-            at - at % SLICE,
-            spine.get("tenant") or _DEFAULT_TENANT,
-            told.get("id") or position,
-            spine.get("origin") or position,
-        )
+        sight = self._sight
+        sight.touched = False
+        sight.event, sight.told = event, told
+        sight.at, sight.start = at, at - at % SLICE
+        sight.tenant = spine.get("tenant") or _DEFAULT_TENANT
+        sight.id = told.get("id") or position
+        sight.origin = spine.get("origin") or position
         if source := spine.get("source"):
-            sums = sight.of("log", source).sums
-            sums["events"] = sums.get("events", 0) + 1
+            self._heard(source, sight)
         categories = told.get("category")
         if isinstance(categories, str):
             categories = (categories,)
@@ -77,10 +80,32 @@ class Observer:
             read_dns(sight)
         return sight.touched
 
+    def _heard(self, source: str, sight: Sight) -> None:
+        """A source of logs spoke: of each event only that is counted, so it costs little."""
+        sight.touched = True
+        at = sight.at
+        key = (sight.tenant, source, sight.start)
+        heard = self._logs.get(key)
+        if heard is None:
+            self._logs[key] = [1, at, at, (at, sight.id, sight.origin)]
+            return
+        heard[0] += 1
+        if at > heard[2]:
+            heard[2] = at
+        elif at <= heard[1]:
+            heard[1] = at
+            heard[3] = min(heard[3], (at, sight.id, sight.origin))
+
     def flush(self) -> list[Observation]:
         """The observations since the last time, by slice and entity."""
         made = [_finished(each) for each in self._open.values()]
+        for (tenant, source, start), (count, first, last, sample) in self._logs.items():
+            entity = Entity(tenant, "log", bounded(source))
+            heard = Observation(entity, start, first, last, sums={"events": count})
+            heard.samples = [Sample(*sample)]
+            made.append(heard)
         self._open.clear()
+        self._logs.clear()
         made.sort(key=lambda each: (each.start, each.entity))
         return made
 
@@ -106,21 +131,26 @@ class Observer:
 def _finished(observation: Observation) -> Observation:
     """Within its bounds, and with the samples that are referred to, in order."""
     made = observation
-    for feature, told in made.counts.items():
+    made.entity = Entity(*made.entity)
+    counts = made.counts
+    for feature, told in counts.items():
         if len(told) > MAX_VALUES:
-            made.counts[feature] = bounded_counts(told)
-    settle_samples(made)
-    for name, texts in made.texts.items():
-        made.texts[name] = sorted(set(texts))[:MAX_TEXTS]
-    for told_times in made.times.values():
-        if len(told_times) > MAX_VALUES:
-            for value in sorted(told_times)[MAX_VALUES:]:
-                del told_times[value]
-        for value, moments in told_times.items():
-            told_times[value] = sorted(moments)[:MAX_TIMES]
+            counts[feature] = bounded_counts(told)
+    if len(made.samples) > 1:
+        settle_samples(made)
+        made.samples = [_SAMPLE(Sample, sample) for sample in made.samples]
+    else:
+        made.samples[0] = _SAMPLE(Sample, made.samples[0])
+    if made.texts:
+        made.texts = {name: sorted(set(each))[:MAX_TEXTS] for name, each in made.texts.items()}
+    for feature, moments in made.times.items():
+        if len(moments) > MAX_VALUES:
+            made.times[feature] = moments = {v: moments[v] for v in sorted(moments)[:MAX_VALUES]}
+        for value, each in moments.items():
+            if len(each) > 1:
+                moments[value] = sorted(each)[:MAX_TIMES]
     if len(made.places) > 1:
         made.places = sorted(set(made.places))[:MAX_PLACES]
-    made.entity = Entity(*made.entity)
     return made
 
 
@@ -139,19 +169,23 @@ def bounded_counts(told: dict[str, list[float]]) -> dict[str, list[float]]:
 
 def settle_samples(made: Observation) -> None:
     """Keep the earliest MAX_SAMPLES samples that values refer to, in order."""
-    if len(made.samples) < 2:
-        return
-    used = {int(entry[1]) for told in made.counts.values() for entry in told.values()}
-    used.discard(-1)
     samples = made.samples
+    if len(samples) < 2:
+        return
+    used = {entry[1] for told in made.counts.values() for entry in told.values()}
+    used.discard(-1)
     if not used:
         made.samples = [min(samples)]
         return
-    order = sorted(used, key=lambda at: samples[at])[:MAX_SAMPLES]
-    if len(order) == len(samples) and order == list(range(len(samples))):
+    if len(used) == len(samples) <= MAX_SAMPLES and _ascending(samples):
         return
+    order = sorted((int(at) for at in used), key=samples.__getitem__)[:MAX_SAMPLES]
     places = {old: new for new, old in enumerate(order)}
     for told in made.counts.values():
         for entry in told.values():
             entry[1] = places.get(int(entry[1]), -1)
     made.samples = [samples[at] for at in order]
+
+
+def _ascending(samples: list[Sample]) -> bool:
+    return all(one < other for one, other in pairwise(samples))
