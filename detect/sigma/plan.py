@@ -8,10 +8,11 @@ cutting them out, and finds a text only where the rule looks for it.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from detect.sigma.columns import SEPARATOR, Columns, label, presence
+from detect.sigma.columns import SEPARATOR, Columns, label, text_of_all, text_of_cell
 from detect.sigma.literals import ODD_LETTERS
 from detect.sigma.partial import Whole
 from detect.sigma.scanner import scanner
@@ -21,6 +22,7 @@ from detect.sigma.witness import chosen, guess, literals_of, witness
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from detect.sigma.columns import Cell
     from detect.sigma.condition import Node
     from detect.sigma.event import FieldMap, Mapped
     from detect.sigma.literals import Clause
@@ -33,7 +35,7 @@ MAX_CLAUSES = 3
 #: What an evaluation costs, in times of what one reported literal costs: in whole events, which
 #: are decoded for it, and in those that are cut already.
 EVALUATION = 20.0
-EVALUATION_CUT = 4.0
+EVALUATION_CUT = 2.0
 #: Fields are scanned where this share of events has candidates, and so many on average.
 DENSE_EVENTS = 0.5
 DENSE_CANDIDATES = 2.0
@@ -58,7 +60,8 @@ class Wanted:
         return self._witnesses[labelled]
 
 
-class Part(NamedTuple):
+@dataclass(slots=True)
+class Part:
     """One scan: of a field (its place among the columns) or, -1, of whole events.
 
     `numbers` are the plan's numbers of the scanner's literals, behind which it has the odd letters;
@@ -69,13 +72,37 @@ class Part(NamedTuple):
     scan: Scanner | None
     numbers: tuple[int, ...]
     present: int
+    #: How often a field was scanned, and something found.
+    scanned: int = 0
+    heard: int = 0
+
+    def find_in(self, cells: Sequence[Cell], hits: dict[int, set[int]]) -> None:
+        """Add the numbers of what is in each of a field's cells.
+
+        Most fields have nothing in most batches, which one look at all of them tells.
+        """
+        if self.present >= 0:
+            for at, cell in enumerate(cells):
+                if cell is not None:
+                    hits.setdefault(at, set()).add(self.present)
+        if self.scan is None:
+            return
+        if 2 * self.heard <= self.scanned:
+            self.scanned += 1
+            text = text_of_all(cells)
+            if text and not self.scan(text):
+                return
+            self.heard += 1
+        self.find([text_of_cell(cell) for cell in cells], hits)
+
+    def reported(self, texts: Sequence[bytes]) -> Counter[int]:
+        """How often each number is reported of these texts."""
+        found = [] if self.scan is None else self.scan(b"\n".join(texts))
+        known = len(self.numbers)
+        return Counter(self.numbers[literal] for _, literal in found if literal < known)
 
     def find(self, texts: Sequence[bytes], hits: dict[int, set[int]]) -> None:
         """Add the numbers of what is in each of the texts."""
-        if self.present >= 0:
-            for at, text in enumerate(texts):
-                if presence(text):
-                    hits.setdefault(at, set()).add(self.present)
         if self.scan is None:
             return
         found = self.scan(b"\n".join(texts))
@@ -118,7 +145,10 @@ class Plan:
         hits: dict[int, set[int]] = {}
         columns = [] if self.columns is None else self.columns.cut(wholes)
         for part in self.parts:
-            part.find(texts if part.column < 0 else columns[part.column], hits)
+            if part.column < 0:
+                part.find(texts, hits)
+            else:
+                part.find_in(columns[part.column], hits)
         return hits
 
     def wanted(self, hits: Collection[int]) -> list[int]:
@@ -239,6 +269,7 @@ class _Counts:
         self._events = len(sample)
         self._evaluation = evaluation
         self._bits: dict[bytes, int] = {}
+        self._reported: dict[bytes, int] = {}
         if not sample:
             return
         literals = sorted(
@@ -252,6 +283,11 @@ class _Counts:
             for number in numbers:
                 literal = literals[number]
                 self._bits[literal] = self._bits.get(literal, 0) | 1 << at
+        cut = [] if columns is None else columns.cut(wholes)
+        for part in parts:
+            texts = sample if part.column < 0 else list(map(text_of_cell, cut[part.column]))
+            for number, count in part.reported(texts).items():
+                self._reported[literals[number]] = count
 
     def _of(self, clause: Clause) -> int:
         bits = 0
@@ -259,8 +295,12 @@ class _Counts:
             bits |= self._bits.get(literal, 0)
         return bits
 
+    def _reports(self, clause: Clause) -> int:
+        return sum(self._reported.get(literal, 0) for literal in clause)
+
     def _cost(self, clause: Clause) -> float:
-        return self._of(clause).bit_count() + guess(clause)
+        let_through = self._of(clause).bit_count() * self._evaluation
+        return let_through + self._reports(clause) + guess(clause)
 
     def choose(self, found: Witness | None) -> list[Clause]:
         """The clause that lets the least through, and others while they save more than cost."""
@@ -271,11 +311,12 @@ class _Counts:
         for clause in clauses[1:]:
             bits = self._of(clause)
             saved = (left & ~bits).bit_count() * self._evaluation
-            if len(taken) < MAX_CLAUSES and saved > bits.bit_count():
+            if len(taken) < MAX_CLAUSES and saved > self._reports(clause):
                 taken.append(clause)
                 left &= bits
-        if left.bit_count() == self._events:
-            return []  # in every event: to evaluate it always is cheaper than to look for it
+        spared = (self._events - left.bit_count()) * self._evaluation
+        if spared <= sum(map(self._reports, taken)):
+            return []  # to evaluate it always is cheaper than to look for it
         return taken
 
     def dense(self, clauses: Sequence[list[Clause]]) -> bool:

@@ -2,9 +2,8 @@
 
 A rule that is a candidate usually compares one text after the other with a few more texts. Here
 that costs no more than it must: a cell of a row is the one text that the event has in a field,
-folded, read when it is first asked for. Whatever is not one text (several values, comparisons of
-numbers or of two fields, keywords) is left to the functions of detect.sigma.decide; a test holds
-both equal to the plain condition.
+folded, read when it is first asked for. Whatever is not one text (several values, keywords) is
+left to the functions of detect.sigma.decide; a test holds both equal to the plain condition.
 """
 
 # ruff: noqa: SIM110  # a generator costs as much again as what it goes through here
@@ -13,11 +12,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from detect.sigma.condition import And, FieldItem, Not, Null, Or
+from detect.sigma.condition import (
+    And,
+    Exists,
+    FieldItem,
+    FieldReference,
+    Not,
+    Null,
+    Or,
+    refers,
+)
 from detect.sigma.decide import accepted_by_search, decision, every_of, flat, one_of, some_of
 from detect.sigma.many import MANY, texts_of
 from detect.sigma.partial import PartialReader
-from detect.sigma.patterns import Regex, Text, Wildcard, needed
+from detect.sigma.patterns import Regex, Text, needed
 from detect.sigma.regex_literals import required, width
 from detect.sigma.shape import ABSENT
 from detect.sigma.values import Value, fold
@@ -90,13 +98,16 @@ class Source:
     def __init__(self, whole: Whole, cells: Cells) -> None:
         self.whole = whole
         self._cells = cells
-        self._readers: dict[int, Reader] = {}
+        self._readers: dict[int, Reader] | None = None
 
     def reader(self, slot: int) -> Reader:
         """The event, read through the map of that number."""
-        found = self._readers.get(slot)
+        readers = self._readers
+        if readers is None:
+            readers = self._readers = {}
+        found = readers.get(slot)
         if found is None:
-            found = self._readers[slot] = PartialReader(self.whole, self._cells.maps[slot])
+            found = readers[slot] = PartialReader(self.whole, self._cells.maps[slot])
         return found
 
     def cell(self, row: Row, at: int) -> Any:
@@ -163,9 +174,15 @@ def _in_full(whole: Callable[[Reader], bool], slot: int) -> RowDecision:
 def _one_of(name: str, expectations: Sequence[Expectation], cells: Cells, slot: int) -> RowDecision:
     """Whether the field satisfies one of what is asked for."""
     in_full = one_of(name, expectations)
+    if len(expectations) == 1:
+        match expectations[0]:
+            case Exists(expected):
+                return _exists(cells.at(slot, name), expected, in_full, slot)
+            case FieldReference(cased=False) as reference:
+                return _refers(cells, slot, name, reference, in_full)
     patterns = [each for each in flat(expectations) if not isinstance(each, Null)]
     empty = any(isinstance(each, Null) for each in expectations)
-    if not all(isinstance(each, Text | Wildcard | Regex) for each in patterns):
+    if any(isinstance(each, Exists | FieldReference) for each in patterns):
         return _in_full(in_full, slot)
     at = cells.at(slot, name)
     tests, searches = _tests(patterns)
@@ -187,6 +204,37 @@ def _one_of(name: str, expectations: Sequence[Expectation], cells: Cells, slot: 
     if empty or searches or len(tests) != 1:
         return decides
     return _single(at, tests[0], in_full, slot, patterns)
+
+
+def _exists(at: int, expected: bool, in_full: Callable[[Reader], bool], slot: int) -> RowDecision:
+    def exists(row: Row) -> bool:
+        subject = row[-1].cell(row, at)
+        if subject is NOTHING:  # the key may be there, with null
+            return in_full(row[-1].reader(slot))
+        return expected
+
+    return exists
+
+
+def _refers(
+    cells: Cells,
+    slot: int,
+    name: str,
+    reference: FieldReference,
+    in_full: Callable[[Reader], bool],
+) -> RowDecision:
+    at, other = cells.at(slot, name), cells.at(slot, reference.other)
+
+    def refer(row: Row) -> bool:
+        source = row[-1]
+        text, part = source.cell(row, at), source.cell(row, other)
+        if text is NOTHING or part is NOTHING:
+            return False
+        if text is SEVERAL or part is SEVERAL:
+            return in_full(source.reader(slot))
+        return refers(reference, Value(text, text, text), Value(part, part, part))
+
+    return refer
 
 
 def _single(
@@ -228,7 +276,7 @@ def _tests(patterns: Iterable[Pattern]) -> tuple[list[Test], list[tuple[Test, An
                 groups[operator].append(text)
             case Regex():
                 searches.append((_guard(pattern), accepted_by_search(pattern)))
-            case _:
+            case _:  # of numbers, networks and times nothing is known before
                 searches.append((_has(needed(pattern)), pattern.accepts))
     return [_TESTS[kind](tuple(texts)) for kind, texts in groups.items() if texts], searches
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from detect.sigma.columns import Columns, presence
+from detect.sigma.columns import Columns, text_of_all, text_of_cell
 from detect.sigma.event import FieldMap, Mapped, Member, Path, Reader
 from detect.sigma.partial import PartialReader, Whole
 from detect.sigma.shape import ABSENT, LISTED, shape_of
@@ -69,9 +69,11 @@ def test_a_column_holds_the_text_of_every_value_that_counts() -> None:
     wholes = [Whole(orjson.dumps(event), None, SHAPE) for event in EVENTS]
     columns = Columns(places, SHAPE).cut(wholes)
     for name, column in zip(NAMES, columns, strict=True):
-        for event, text in zip(EVENTS, column, strict=True):
-            field = Reader(event, MAP).field(name)
-            assert presence(text) or not field.present, (name, event)
+        whole = text_of_all(column)
+        for event, cell in zip(EVENTS, column, strict=True):
+            field, text = Reader(event, MAP).field(name), text_of_cell(cell)
+            assert cell is not None or not field.present, (name, event)
+            assert text in whole or not whole, (name, event)
             for value in field.values:
                 raw = "x" if value.text == "ex" else value.raw
                 assert orjson.dumps(raw) in text, (name, event)
