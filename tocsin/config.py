@@ -32,6 +32,7 @@ from pydantic_settings import (
 
 from tocsin.approver_config import Approver as Approver
 from tocsin.approver_config import LinkSettings as LinkSettings
+from tocsin.audit_config import AuditSettings
 from tocsin.behavior_config import BehaviorSettings
 from tocsin.config_types import Duration as Duration
 from tocsin.config_types import KafkaSecurity as KafkaSecurity
@@ -178,6 +179,7 @@ class Settings(BaseSettings):
     rules: RuleSettings = RuleSettings()
     playbooks: PlaybookSettings = PlaybookSettings()
     response: ResponseSettings = ResponseSettings()
+    audit: AuditSettings = AuditSettings()
     enrichment: EnrichmentSettings = EnrichmentSettings()
     indicators: IndicatorSettings = IndicatorSettings()
     behavior: BehaviorSettings = BehaviorSettings()

@@ -6,14 +6,17 @@ import asyncio
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
 from tests.cli.conftest import ATTACKER, HOSTILE
+from tocsin.audit import append
 from tocsin.cli.topics import values
 from tocsin.clock import SystemClock
 from tocsin.contracts import AuditEntry, Topics
-from tocsin.index import StoreDocument
+from tocsin.index import FILE_NAME, StoreDocument
 from tocsin.index.sqlite import SqliteStore
+from tocsin.index.store import AUDIT, KINDS
 from tocsin.log.base import Outgoing
 from tocsin.log.sqlite import SqliteLog
 
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cli.conftest import Made, Ran
+
+
+#: The number of kind "audit" in the embedded store's file.
+AUDIT_ROW = KINDS.index(AUDIT)
 
 
 def test_run_until_idle_does_everything_and_ends(made: Made) -> None:
@@ -142,6 +149,37 @@ class TestAudit:
         assert [(b["chain"], b["seq"], b["kind"]) for b in broken] == [(chain, seq, "altered")]
         assert tocsin("audit", "verify", "-c", made.config).code == 1
 
+    @pytest.mark.parametrize("deed", ["altered", "removed", "inserted"])
+    def test_the_stores_copy_is_verified_too(
+        self, made: Made, tocsin: Callable[..., Ran], deed: str
+    ) -> None:
+        chain, seq = _spoil(made.directory / "data" / FILE_NAME, deed)
+        ran = tocsin("audit", "verify", "-c", made.config, "--json")
+        assert ran.code == 1
+        wrong = [(r["copy"], r["chain"], r["broken"]["seq"]) for r in ran.rows() if r["broken"]]
+        assert ("store", chain, seq) in wrong
+        assert not [each for each in wrong if each[0] == "log"]
+        assert tocsin("audit", "verify", "-c", made.config, "--log-only").code == 0
+
+    def test_a_store_that_goes_on_where_the_log_ends_tells_of_a_cut(
+        self, made: Made, tocsin: Callable[..., Ran]
+    ) -> None:
+        chain, last = asyncio.run(_cut(made.directory / "data" / "log.sqlite"))
+        ran = tocsin("audit", "verify", "-c", made.config, "--json")
+        assert ran.code == 1
+        (gone,) = [r["broken"] for r in ran.rows() if r["broken"]]
+        assert (gone["chain"], gone["seq"], gone["kind"]) == (chain, last, "missing")
+
+    def test_a_key_is_made_once_and_told_by_its_public_half(
+        self, tmp_path: Path, tocsin: Callable[..., Ran]
+    ) -> None:
+        path = tmp_path / "audit.key"
+        made = tocsin("audit", "keygen", "--out", path)
+        assert made.code == 0
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.read_text("utf-8").strip() not in made.out
+        assert tocsin("audit", "keygen", "--out", path).code == 3
+
     def test_a_record_that_is_no_entry_is_named(
         self, made: Made, tocsin: Callable[..., Ran]
     ) -> None:
@@ -176,6 +214,46 @@ async def _rewrite(path: Path) -> tuple[str, int]:
     connection.close()
     await _append(path, *(entry.encode() for entry in kept))
     return target.chain, target.seq
+
+
+def _spoil(path: Path, deed: str) -> tuple[str, int]:
+    """Do something to the copy of a chain in the store; the chain and the entry's number."""
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute("SELECT seq, body FROM documents WHERE kind = ?", (AUDIT_ROW,))
+        found = {orjson.loads(body)["seq"]: (seq, orjson.loads(body)) for seq, body in rows
+                 if orjson.loads(body)["chain"].startswith("act")}  # fmt: skip
+        row, body = found[1]
+        if deed == "removed":
+            connection.execute("DELETE FROM documents WHERE seq = ?", (row,))
+        elif deed == "altered":
+            text = orjson.dumps(body | {"at": body["at"] + 1})
+            connection.execute("UPDATE documents SET body = ? WHERE seq = ?", (text, row))
+        else:
+            twin, _ = append(
+                {"seq": 0, "hash": body["previous"]}, body["chain"], body["kind"], {}, body["at"]
+            )
+            columns = "kind, id, version, at, stored, body"
+            connection.execute(
+                f"INSERT INTO documents ({columns}) SELECT kind, ?, version, at, stored, ? "  # noqa: S608
+                "FROM documents WHERE seq = ?",
+                (twin.hash, orjson.dumps(twin.model_dump(mode="json")), row),
+            )
+    connection.close()
+    return body["chain"], body["seq"]
+
+
+async def _cut(path: Path) -> tuple[str, int]:
+    """Take the last entry of a chain out of the log; its chain and number."""
+    entries = await _entries(path)
+    last = max((e for e in entries if e.chain.startswith("act")), key=lambda e: e.seq)
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "DELETE FROM batches WHERE id >> 40 IN (SELECT id FROM partitions WHERE topic = ?)",
+            (Topics.AUDIT,),
+        )
+    connection.close()
+    await _append(path, *(entry.encode() for entry in entries if entry is not last))
+    return last.chain, last.seq
 
 
 async def _entries(path: Path) -> list[AuditEntry]:

@@ -20,6 +20,7 @@ from tests.index.documents import (
     run_event,
 )
 from tocsin.alert_document import alert_document
+from tocsin.audit import append
 from tocsin.contracts import AuditEntry, LeaseState
 from tocsin.errors import StoreError
 from tocsin.index.store import KINDS, MAX_ID, MAX_LIMIT, Store, StoreDocument
@@ -102,6 +103,21 @@ class StoreContract:
         assert AuditEntry.model_validate(await store.get("audit", entry.hash)) == entry
         assert await store.list("runs", limit=1) == [plain(event)]
         assert await store.list("dead_letters", limit=1) == [plain(letter(1))]
+
+    async def test_links_of_a_chain_come_by_their_number(self, store: Store) -> None:
+        """Whatever their times say, and both of two that claim one number."""
+        first, head = append(None, "act-0", "effect.ok", {"n": 0}, START + 2)
+        second, _ = append(head, "act-0", "effect.ok", {"n": 1}, START + 1)
+        forged, _ = append(head, "act-0", "effect.ok", {"n": 7}, START + 3)
+        other, _ = append(None, "decide-0", "run.started", {"n": 0}, START)
+        entries = [forged, second, other, first]
+        await store.write([StoreDocument("audit", e.hash, None, e.at, plain(e)) for e in entries])
+        await self.settled(store)
+        found = [AuditEntry.model_validate(each) for each in await store.links("act-0", 0)]
+        assert found[0] == first
+        assert {e.hash for e in found[1:]} == {second.hash, forged.hash}
+        assert len(await store.links("act-0", 1)) == 2
+        assert await store.links("act-0", 2) == []
 
     async def test_run_events_of_one_instant_keep_their_order(self, store: Store) -> None:
         events = [run_event(seq).model_copy(update={"at": START}) for seq in range(4)]

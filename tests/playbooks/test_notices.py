@@ -62,7 +62,9 @@ class Asking:
 
     def notified(self, effect: Effect, status: str, **failure: Any) -> Record:
         told: dict[str, Any] = {"effect": effect.id, "attempt": effect.attempt, "status": status}
-        return event("notified", **told, **({"failure": failure} if failure else {}))
+        if failure:
+            told["failure"] = failure
+        return event("notified", **told)
 
 
 def effects(outputs: list[Outgoing]) -> list[Effect]:
@@ -131,7 +133,12 @@ def test_a_message_nobody_speaks_of_is_asked_for_again_also_after_a_restart() ->
 def test_an_escalation_reminds_in_the_same_channels() -> None:
     world = Asking()
     first = world.take(event("approval_requested", **ASKED))
-    again = {"group": "soc-lead", "plan": PLAN, "due": T0 + 9_000_000, "escalated": True}
+    again: dict[str, Any] = {
+        "group": "soc-lead",
+        "plan": PLAN,
+        "due": T0 + 9_000_000,
+        "escalated": True,
+    }
     reminders = world.take(event("approval_requested", 1, **again))
     assert [each.target for each in reminders] == [each.target for each in first]
     assert not {each.id for each in reminders} & {each.id for each in first}

@@ -1,23 +1,18 @@
-"""`tocsin alerts | audit`: what the store and the log hold."""
+"""`tocsin alerts`, and how documents of the store are listed."""
 
 from __future__ import annotations
 
 import asyncio
 import getpass
-import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tocsin import audit as chain
 from tocsin.cli.options import config_option, json_option, limit_option
 from tocsin.cli.output import json_lines, table
-from tocsin.cli.topics import build_log, log_file, values
 from tocsin.clock import SystemClock
 from tocsin.config import load
-from tocsin.contracts import AuditEntry, Topics
-from tocsin.errors import LogUnavailable, StoreUnavailable
+from tocsin.errors import StoreUnavailable
 from tocsin.index import FILE_NAME, build_store
 
 if TYPE_CHECKING:
@@ -116,46 +111,3 @@ def list_alerts(config: Path | None, limit: int, as_json: bool) -> None:
 
     columns = ("id", "severity", "first seen", "last seen", "count", "what")
     show(stored(config, "alerts", limit), as_json, "Alerts", columns, row)
-
-
-@click.group()
-def audit() -> None:
-    """The hash chain of decisions and effects."""
-
-
-@audit.command()
-@config_option
-@json_option
-def verify(config: Path | None, as_json: bool) -> None:
-    """Verify the chain in the log; exit code 1 if an entry was altered, removed or inserted."""
-
-    report = chain.verify(asyncio.run(_entries(load(config))))
-    if as_json:
-        json_lines(asdict(found) for found in report.chains)
-    else:
-        columns = ("chain", "entries", "duplicates", "verdict")
-        rows = ((c.chain, c.entries, c.duplicates, c.broken or "holds") for c in report.chains)
-        table("Audit", columns, rows)
-    sys.exit(0 if report.ok else 1)
-
-
-async def _entries(settings: Settings) -> list[AuditEntry]:
-    path = log_file(settings)
-    if path is not None and not path.exists():
-        raise LogUnavailable(f"there is no log {path}: the first `tocsin run` makes it")
-    log = build_log(settings, SystemClock())
-    await log.start()
-    try:
-        return [_entry(value) async for value in values(log, Topics.AUDIT)]
-    finally:
-        await log.close()
-
-
-def _entry(value: bytes) -> AuditEntry:
-    """What is no entry at all becomes one that cannot verify, and so is named."""
-    try:
-        return AuditEntry.decode(value)
-    except ValueError:
-        return AuditEntry(
-            chain="(unreadable)", seq=-1, at=0, kind="", body={}, previous="", hash=""
-        )

@@ -42,7 +42,7 @@ COMMANDS = {
     "dead-letters": ("tocsin.cli.letters", "dead_letters"),
     "indicators": ("tocsin.cli.indicators", "indicators"),
     "privacy": ("tocsin.cli.privacy", "privacy"),
-    "audit": ("tocsin.cli.lists", "audit"),
+    "audit": ("tocsin.cli.audit", "audit"),
     "kibana": ("tocsin.cli.setup", "kibana"),
     "lab": ("tocsin.cli.lab", "lab"),
     "config": ("tocsin.cli.settings", "config"),

@@ -18,6 +18,7 @@ from playbooks.act import ActWorker
 from playbooks.decide import DecideStage
 from playbooks.notices import NoticeStage
 from playbooks.trigger import TriggerStage
+from tocsin.cli.anchoring import audit_workers, signer
 from tocsin.cli.answer_lines import answer_line
 from tocsin.cli.behaving import behavior_stages
 from tocsin.cli.knowledge import Knowledge
@@ -104,6 +105,7 @@ class Pipeline:
         # A first start that is refused leaves nothing behind, not even a directory.
         kept = running_cache(settings) if settings.data_dir.is_dir() else None
         self.content = load_content(settings, kept)
+        self._signer = signer(settings.audit)
         self.knowledge = Knowledge(settings, self.clock, stages=set(stages))
         self.log = build_log(settings, self.clock)
         self.store = build_store(settings.store, settings.data_dir, self.clock)
@@ -206,6 +208,10 @@ class Pipeline:
             for topic in INDEXED:
                 sink = IndexSink(topic, self.store, self.clock)
                 yield SinkRunner(sink, self.log, clock=self.clock, metrics=self.metrics)
+            audit = self.settings.audit
+            yield from audit_workers(
+                audit, self._signer, self.content, self.log, self.clock, self.metrics
+            )
 
     def _reloader(self) -> RuleReloader:
         return RuleReloader(

@@ -19,6 +19,8 @@ from tocsin.index.connection import client_options
 from tocsin.index.installation import install, installed
 from tocsin.index.retention import drop_expired
 from tocsin.index.store import (
+    AUDIT,
+    MAX_LIMIT,
     Bodies,
     Body,
     Lines,
@@ -165,6 +167,17 @@ class ElasticsearchStore:
                 {"@timestamp": {"order": order, "unmapped_type": "date"}},
                 {"event.sequence": {"order": order, "unmapped_type": "long"}},
             ],
+        )
+
+    async def links(self, chain: str, first: int) -> Bodies:
+        """See Store.links."""
+        name, number = shape.field_of(AUDIT, "chain"), shape.field_of(AUDIT, "seq")
+        filters = [{"term": {name: chain}}, {"range": {number: {"gte": first}}}]
+        return await self._search(
+            AUDIT,
+            size=MAX_LIMIT,
+            query={"bool": {"filter": filters}},
+            sort=[{number: {"order": "asc", "unmapped_type": "long"}}],
         )
 
     async def get(self, kind: str, id: str) -> Body | None:

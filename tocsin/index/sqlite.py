@@ -22,9 +22,11 @@ from tocsin.errors import StoreError, StoreUnavailable
 from tocsin.index.store import (
     ALERT_RECORDS,
     ALERTS,
+    AUDIT,
     DEAD_LETTERS,
     EVENTS,
     KINDS,
+    MAX_LIMIT,
     RUNS,
     VERSIONED,
     Bodies,
@@ -177,6 +179,18 @@ class SqliteStore:
         )
         terms = [term for field, text in where.items() for term in (_json_path(field), text)]
         rows = await self._run(partial(self._rows, sql, (_NUMBERS[kind], *terms, limit)))
+        return [orjson.loads(row[0]) for row in rows]
+
+    async def links(self, chain: str, first: int) -> Bodies:
+        """See Store.links."""
+        chain_of, number = (
+            f"json_extract(CAST(body AS TEXT), '$.{name}')" for name in ("chain", "seq")
+        )
+        sql = (
+            f"SELECT body FROM documents WHERE kind = ? AND {chain_of} = ? AND {number} >= ? "  # noqa: S608  (constants)
+            f"ORDER BY {number}, seq LIMIT ?"
+        )
+        rows = await self._run(partial(self._rows, sql, (_NUMBERS[AUDIT], chain, first, MAX_LIMIT)))
         return [orjson.loads(row[0]) for row in rows]
 
     async def get(self, kind: str, id: str) -> Body | None:

@@ -118,6 +118,10 @@ class Store(Protocol):
         """
         ...
 
+    async def links(self, chain: str, first: int) -> Bodies:
+        """Up to MAX_LIMIT entries of an audit chain with numbers from `first` on, by number."""
+        ...
+
     async def get(self, kind: str, id: str) -> Body | None:
         """The body of one document."""
         ...
