@@ -84,7 +84,8 @@ class Calibration:
         above = sum(count for each, count in self.bins.items() if each >= at)
         if above > TAIL * self.total or self.total < ENOUGH:
             return min(1.0, (above + 1) / (self.total + 1))
-        return max(self._tail(score), 1e-12)
+        # Where scores lie in heaps the fit alone would call a whole heap improbable.
+        return max(self._tail(score), above / (self.total + 1), 1e-12)
 
     def _tail(self, score: float) -> float:
         """Beyond the threshold: the tail's share times an exponential of the mean excess."""
@@ -107,22 +108,12 @@ class Calibration:
         return self.p(score) * max(self.rate, self.today, 1.0)
 
     def affordable(self, budget: float) -> float:
-        """What is left of a budget: the less, the more was told lately (half-life of a day).
+        """What is left of a budget: the less, the more was told lately (half-life of a day);
+        twice the budget after a time of silence.
 
         Where scores come in bursts or their spread changes, this is what keeps the budget.
         """
-        return budget / (1 + self.pressure / max(budget, 0.01))
-
-    def bar(self, budget: float) -> float:
-        """The lowest score that is within a budget of so many a day."""
-        low, high = 0, _BINS
-        while low < high:
-            middle = (low + high) // 2
-            if self.expected(middle * BIN) <= budget:
-                high = middle
-            else:
-                low = middle + 1
-        return low * BIN
+        return 2 * budget / (1 + self.pressure / max(budget, 0.01))
 
     def pack(self) -> list[Any]:
         """As plain JSON."""

@@ -36,6 +36,8 @@ GUARD, GUARD_HOUR = 2.0, 3.2
 #: How long nothing is learned of an entity after a finding of a serious level, ms; and the most
 #: bytes of a detector's memory.
 INCIDENT, MAX_MEMORY = DAY, 600
+#: How long the scores of an entity are no history of a detector that has told of it, ms.
+TOLD = 7 * DAY
 _SERIOUS = frozenset({"high", "critical"})
 
 #: The risk of an entity is told by a detector of its own.
@@ -141,11 +143,9 @@ class Decider:
             passes = anomaly.score >= spec.cold
             surprise = 3.0 if passes else 0.0
         passes = passes and anomaly.score >= spec.floor
-        # An incident must not set the bar for the next one: what goes on after it was told is no
-        # history, and what is told counts as no more than what it took.
-        if not quiet:
-            told = passes and calibration.ready
-            calibration.add(min(anomaly.score, calibration.bar(budget)) if told else anomaly.score)
+        # An incident must not set the bar for the next one: it counts once, when it is told.
+        if profile.quiet.get(spec.name, 0) + TOLD <= start:
+            calibration.add(anomaly.score)
         if anomaly.score >= spec.floor and spec is not RISK:
             amount = risk.worth(surprise) * max(anomaly.confidence, 0.2)
             if amount > 0:

@@ -283,7 +283,7 @@ class Profile:
             {name: volume.pack() for name, volume in self.volumes.items()},
             [list(place) for place in self.places],
             self.memories,
-            {name: until for name, until in self.quiet.items() if until > self.last},
+            {name: until for name, until in self.quiet.items() if until + 7 * DAY > self.last},
             self.risk,
             list(self.sample) if self.sample else 0,
             self.frozen,

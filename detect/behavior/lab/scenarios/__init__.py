@@ -52,9 +52,9 @@ SCENARIOS: dict[str, Scenario] = {
     )
 }
 #: How often each happens, unless it is said otherwise: no more than leaves the company itself.
-TIMES = 10
+TIMES = 5
 #: Those that change what the whole company looks like, or need a month.
-FEWER = {"slow_poisoning": 5, "log_silence": 6, "credential_stuffing": 6, "request_flood": 5}
+FEWER = {"slow_poisoning": 3, "log_silence": 4, "credential_stuffing": 4, "request_flood": 4}
 
 
 def attacks(

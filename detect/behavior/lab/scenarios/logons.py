@@ -38,6 +38,7 @@ def stolen_credentials(world: World, rng: np.random.Generator, actor: Actor, id:
             "auth_rare_asn_for_a_user",
             "auth_rare_device_for_a_user",
             "impossible_travel",
+            "entity_risk",
         ),
         ("T1078",),
     )
@@ -159,6 +160,7 @@ def stolen_key(world: World, rng: np.random.Generator, actor: Actor, id: str) ->
             "rare_api_action_for_an_identity",
             "rare_source_country_for_an_identity",
             "privilege_change_out_of_pattern",
+            "entity_risk",
         ),
         ("T1098.001", "T1136.003"),
     )
