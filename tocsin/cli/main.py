@@ -45,6 +45,7 @@ COMMANDS = {
     "audit": ("tocsin.cli.audit", "audit"),
     "kibana": ("tocsin.cli.setup", "kibana"),
     "lab": ("tocsin.cli.lab", "lab"),
+    "models": ("tocsin.cli.models", "models"),
     "config": ("tocsin.cli.settings", "config"),
 }
 
