@@ -130,7 +130,7 @@ class BehaviorStage:
         silence = self.decider.silence
         while (at := memory.next_hour(until)) is not None:
             for entity, profile in memory.logs() if silence is not None else ():
-                anomaly = silence.overdue(profile, at) if silence is not None else None
+                anomaly = silence.overdue(profile, at, memory.gap) if silence is not None else None
                 if anomaly is None or silence is None:
                     continue
                 calibration = memory.calibration

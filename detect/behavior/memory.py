@@ -39,8 +39,11 @@ class Memory:
         #: When, by the clock (ms), something last came in; None as long as nobody looked.
         self.heard: int | None = None
         #: Slices that start before this (ms) are decided.
-        self.decided: int = state.get("decided", (0, 0))[0]
-        self._hour: int = state.get("decided", (0, 0))[1]
+        self.decided: int
+        self._hour: int
+        #: Until then (ms) nothing came at all: hours before it are nobody's silence.
+        self.gap: int
+        self.decided, self._hour, self.gap = (*state.get("decided", ()), 0, 0, 0)[:3]
         self._open: dict[int, dict[str, Pieces]] = {}
         self._decoded: OrderedDict[str, Profile] = OrderedDict()
         self._order: OrderedDict[str, int] = OrderedDict()
@@ -125,8 +128,9 @@ class Memory:
         return self._hour * HOUR
 
     def skip_hours(self, until: int) -> None:
-        """Look at no hour before `until` (ms)."""
+        """Nothing came before `until` (ms): look at no hour of that time."""
         self._hour = max(self._hour, until // HOUR)
+        self.gap = until
 
     def profile(self, entity: Entity, at: int) -> Profile:
         """The profile; a new one, first seen at `at`, if there is none."""
@@ -213,8 +217,8 @@ class Memory:
         for name in self._dirty:
             kind, _, rest = name.partition("|")
             state[name] = self._encoded(kind, rest)
-        if state.get("decided") != [self.decided, self._hour]:
-            state["decided"] = [self.decided, self._hour]
+        if state.get("decided") != (decided := [self.decided, self._hour, self.gap]):
+            state["decided"] = decided
         self._gone, self._written, self._dirty = {}, {}, {}
         while len(self._decoded) > DECODED:
             self._decoded.popitem(last=False)

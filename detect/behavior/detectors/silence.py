@@ -61,11 +61,14 @@ class LogSilence(Plain):
         """Whether this silence was told: forgotten with the next event."""
         return None
 
-    def overdue(self, profile: Profile, at: int) -> Anomaly | None:
-        """The silence at a full hour `at` (ms), once for each silence; None if it is nothing."""
+    def overdue(self, profile: Profile, at: int, gap: int = 0) -> Anomaly | None:
+        """The silence at a full hour `at` (ms), once for each silence; None if it is nothing.
+
+        Hours before `gap` (ms) do not count: nobody said anything then.
+        """
         if profile.age(profile.last) < 2 or profile.memories.get("silent") == profile.last:
             return None
-        first = profile.last // HOUR + 1
+        first = max(profile.last, gap) // HOUR + 1
         hours = range(first, min(at // HOUR, first + _LONGEST))
         score = sum(-log10(1 - presence(profile, hour * HOUR)) for hour in hours)
         if score < self.spec.floor:
