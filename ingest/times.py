@@ -110,7 +110,7 @@ def iso8601(text: str, zone: str = "UTC") -> Instant:
     """`2024-05-01T10:00:00Z`, with a fraction, any offset or none, `T` or a blank between."""
     if len(text) == 20 and text[19] == "Z":
         return _iso_whole(text)
-    if text[19:20] == "." and text[20:23].isdigit() and text.isascii():
+    if len(text) > 22 and text[19] == "." and text[20:23].isdigit() and text.isascii():
         tail = text[23:].lstrip("0123456789")
         if len(text) - len(tail) <= 29:
             at, written = _iso_rest(text[:19], tail, zone)

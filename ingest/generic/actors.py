@@ -63,6 +63,8 @@ def _users(found: Candidates) -> None:
         if isinstance(value, str) and ("@" in value or "\\" in value):
             found.offer("user", score - 8, value)
             score = 30
+        elif found.has("user.email"):
+            pass  # whose account it is, is known by something better than an id
         elif isinstance(value, str) and len(value) <= MAX_LOGIN and not _OPAQUE.fullmatch(value):
             found.offer("user", 40, value)
         kept.append((score, value))

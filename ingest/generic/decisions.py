@@ -50,6 +50,25 @@ def _outcome(found: Candidates) -> None:
             found.offer("event.outcome", score, "failure" if blocked else "success")
 
 
+def _responses(found: Candidates) -> None:
+    """Beside a request's method a bare status is the response's, a bare path the request's."""
+    if found.best("http.request.method") not in _METHODS:
+        return
+    for score, value in found.by_target.get("~outcome", ()):
+        status = convert.whole(value)
+        if status is not None and 100 <= status < 600:
+            found.offer("http.response.status_code", score - 4, status)
+    if found.has("url") or found.has("url.path") or found.has("~request"):
+        return
+    files = found.take("file.path")
+    for score, value in files:
+        bare = isinstance(value, str) and value.startswith("/") and score <= BARE_PATH
+        found.offer("url" if bare else "file.path", score, value)
+
+
+#: What a path is worth as a file's if nothing says whose it is.
+BARE_PATH = 66
+
 #: Words of an action that say by themselves that it failed (`UserLoginFailed`), and their worth:
 #: more than that of a status, which may be that of the report.
 _REFUSED = spelled("failed failure denied rejected refused")
@@ -249,6 +268,7 @@ def _clouds(found: Candidates) -> None:
 #: In order: each takes the candidates it decides about and offers what they are.
 DECISIONS: tuple[Callable[[Candidates], None], ...] = (
     *ACTORS,
+    _responses,
     _protocol,
     _outcome,
     _action,
