@@ -26,6 +26,7 @@ from tocsin.contracts import (
 )
 from tocsin.ids import canonical_json, content_hash, digest
 from tocsin.log.base import Outgoing
+from tocsin.state import peek
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +60,7 @@ def prune(state: State, committed: int, now: int) -> None:
     before = now - RETENTION
     for key in list(state):
         if key.startswith(EFFECT):
-            kept = state[key]
+            kept = peek(state, key)
             if kept["result"] and kept["at"] < before and kept["offset"] < committed:
                 del state[key]
         elif key.startswith(LEASE):

@@ -29,7 +29,7 @@ from tocsin.errors import BadInput
 from tocsin.ids import content_hash
 from tocsin.log.base import Outgoing
 from tocsin.stage import Batch
-from tocsin.state import KeyedState
+from tocsin.state import peek
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -241,8 +241,7 @@ def _wind(state: State) -> tuple[_Clockwork, list[RunState]]:
         if not key.startswith(RUN):
             continue
         # A look: of the runs that wait a restart makes no objects.
-        run_id = key.removeprefix(RUN)
-        kept = state.peek(key) if isinstance(state, KeyedState) else state[key]
+        run_id, kept = key.removeprefix(RUN), peek(state, key)
         for timer, due in kept.get("timers", {}).items():
             clockwork.heap.append((due, run_id, timer, due))
         if kept.get("outbox") and (run := load_run(state, run_id)) is not None:

@@ -132,8 +132,10 @@ def _held(state: State, verb: str, now: int) -> set[str]:
     """Targets that the verb holds, or is asked to hold just now."""
     found = {
         str(lease["target"])
-        for key, lease in state.items()
-        if key.startswith(_LEASE) and lease["verb"] == verb and lease["state"] != "released"
+        for key in state
+        if key.startswith(_LEASE)
+        and (lease := state[key])["verb"] == verb
+        and lease["state"] != "released"
     }
     window: dict[str, int] = state.get(_SHARE + verb, {})
     return found | {target for target, at in window.items() if at > now - UNDER_WAY}

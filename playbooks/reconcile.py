@@ -68,9 +68,11 @@ def observations(
     """
     listed, leased, known = set(held), set[str](), set[str]()
     for state in states:
-        for key, kept in state.items():
-            concerned = (LEASE, DRIFT) if key.startswith((LEASE, DRIFT)) else ()
-            if not concerned or (kept["connector"], kept["verb"]) != (connector, verb):
+        for key in state:
+            if not key.startswith((LEASE, DRIFT)):
+                continue
+            kept = state[key]
+            if (kept["connector"], kept["verb"]) != (connector, verb):
                 continue
             if key.startswith(DRIFT):
                 known.add(kept["target"])
@@ -154,7 +156,7 @@ def judged(lease: Lease | None, connector: str, *, held: bool) -> Drift | None:
 
 def drifts(states: Iterable[State]) -> list[dict[str, Any]]:
     """Every difference that is known and not settled: kind, connector, verb, target, since."""
-    return [kept for state in states for key, kept in state.items() if key.startswith(DRIFT)]
+    return [state[key] for state in states for key in state if key.startswith(DRIFT)]
 
 
 def _mending(

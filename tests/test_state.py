@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.state import KeyedState
+from tocsin.state import KeyedState, peek
 
 
 def test_it_is_a_mapping_of_what_was_stored() -> None:
@@ -76,7 +76,8 @@ def test_what_was_stored_is_read_when_it_is_asked_for() -> None:
     state = KeyedState({"a": b'{"n":1}', "b": b"{"})
     assert (len(state), "b" in state, sorted(state)) == (2, True, ["a", "b"])
     assert state.peek("a") == {"n": 1}
-    assert state.peek("a") is not state.peek("a")
+    assert peek(state, "a") is not peek(state, "a")
+    assert peek({"a": 1}, "a") == 1
     assert state["a"] is state["a"]
     assert state.peek("a") is state["a"]
     state.savepoint()

@@ -100,5 +100,10 @@ class KeyedState(MutableMapping[str, Any]):
         self._changed.update(keys)
 
 
+def peek(state: State, key: str) -> Any:
+    """A value, by the cheapest way that the state has for one look."""
+    return state.peek(key) if isinstance(state, KeyedState) else state[key]
+
+
 def _json(value: Any) -> bytes:
     return value if type(value) is bytes else orjson.dumps(value)
