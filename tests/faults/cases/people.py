@@ -135,3 +135,32 @@ async def storm(world: World) -> list[Row]:
     world.audit_holds()
     said = f"{count} alerts, 1 question, {notes} notes"
     return [tally("storm", world.target.effects, {(product, ip): 1}, said)]
+
+
+TOGETHER = (
+    ASKING.replace("id: asking", "id: together")
+    .replace("key: alert.rule.id", "key: alert.source.ip")
+    .replace("      timeout: 30m\n", "      timeout: 30m\n      together: alert.rule.id\n")
+)
+
+
+async def common_question(world: World) -> list[Row]:
+    """Case 16, where each alert needs its own run: one question at a time, for all who wait."""
+    world.use(TOGETHER)
+    await world.begin()
+    first = await _asked(world, "203.0.113.1", "r-1")
+    count = world.backend.many
+    ips = [f"198.51.{n // 250}.{n % 250 + 1}" for n in range(count)]
+    await world.feed(*(world.alert(ip) for ip in ips))
+    await world.until("a run for each", lambda: len(world.started()) == count + 1)
+    await world.command(answer(world, first, "ana"))
+    await world.until("one more question", lambda: len(world.kinds("approval_requested")) == 2)
+    await world.still("and no third", lambda: len(world.kinds("approval_requested")) == 2, 0.2)
+    asked = world.kinds("approval_requested")[1]
+    await world.command(answer(world, asked.run_id, "ana"))
+    await world.until("all to end", lambda: len(world.finished()) == count + 1)
+    asked_for = len(world.kinds("approval_requested"))
+    wanted = {("keyed", ip): 1 for ip in ["203.0.113.1", *ips]}
+    world.audit_holds()
+    said = f"{count + 1} runs, {asked_for} questions"
+    return [tally("storm, a run each", world.target.effects, wanted, said)]

@@ -36,7 +36,7 @@ CASES: dict[int, tuple[Scenario, ...]] = {
     13: (lasting.upgraded,),
     14: (lasting.outage,),
     15: (lasting.secret_rotated,),
-    16: (people.storm,),
+    16: (people.storm, people.common_question),
 }  # fmt: skip
 
 
