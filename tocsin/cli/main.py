@@ -57,14 +57,27 @@ COMMANDS = {
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens, not only what goes wrong.")
 def cli(verbose: bool) -> None:
     """Logs in, alerts and guarded response out."""
-    for name in ("aiokafka", "faust", "mode", "elastic_transport"):
-        # What they retry by themselves is noise; what they give up on comes back as our errors.
-        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.CRITICAL)
+    for name, level in library_levels(verbose).items():
+        logging.getLogger(name).setLevel(level)
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+
+
+def library_levels(verbose: bool) -> dict[str, int]:
+    """How much libraries may log.
+
+    What log and store clients retry by themselves is noise; what they give up on comes back as our
+    errors. HTTP clients are never told to speak: they log whole URLs and headers, and the URL of a
+    webhook is a secret.
+    """
+    retrying = logging.INFO if verbose else logging.CRITICAL
+    return {
+        **dict.fromkeys(("aiokafka", "faust", "mode", "elastic_transport"), retrying),
+        **dict.fromkeys(("httpx", "httpcore", "botocore", "urllib3"), logging.WARNING),
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
