@@ -33,11 +33,15 @@ from tocsin.errors import ContentErrors, ExpressionError
 from tocsin.ids import run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from playbooks.program import Playbook
     from playbooks.world import Happened
+    from responders.base import Action
     from tocsin.contracts import Command
+
+    #: What answers an effect of an action where the script does not.
+    Respond = Callable[[Effect, Action], "Answer"]
 
 #: When a played run starts: 2026-01-01T00:00:00Z.
 START = 1_767_225_600_000
@@ -66,13 +70,15 @@ class Answer(_Scripted):
 class Said(_Scripted):
     """What a person answers to an approval; without `groups` one of the group that is asked."""
 
+    model_config = ConfigDict(strict=False)  # as above
+
     approve: bool = True
     by: str = "an analyst"
     groups: tuple[str, ...] | None = None
     after: Duration = 60_000
 
 
-def _said(value: Any) -> Any:
+def _words(value: Any) -> Any:
     """`approve`, `deny` or `silent` is short for one answer of that kind, or none."""
     items = value if isinstance(value, list) else [value]
     words: dict[object, list[Any]] = {
@@ -96,7 +102,7 @@ Answers = Annotated[tuple[Answer, ...], BeforeValidator(_answers)]
 
 
 #: Answers of people to one approval.
-Decisions = Annotated[tuple[Said, ...], BeforeValidator(_said), Field(strict=False)]
+Decisions = Annotated[tuple[Said, ...], BeforeValidator(_words), Field(strict=False)]
 
 
 class Expectation(_Scripted):
@@ -204,12 +210,15 @@ def play(
     *,
     decisions: Mapping[str, tuple[Said, ...]] | None = None,
     crash: str = "",
+    respond: Respond | None = None,
+    otherwise: tuple[Said, ...] = (),
 ) -> Played:
     """Run a playbook on an alert to its end; steps without an answer in the script succeed.
 
-    Nobody answers an approval for which the script has no decisions.
+    `respond` answers in their place, if given; `otherwise` is what people say to a question that
+    the script has no decisions for, by default nothing.
     """
-    player = _Player(answers, decisions or {}, crash)
+    player = _Player(answers, decisions or {}, crash, respond, otherwise)
     player.world.mode = mode
     player.world.add(playbook)
     return player.play(playbook, alert)
@@ -223,8 +232,12 @@ class _Player:
         answers: Mapping[str, tuple[Answer, ...]],
         decisions: Mapping[str, tuple[Said, ...]],
         crash: str,
+        respond: Respond | None,
+        otherwise: tuple[Said, ...],
     ) -> None:
         self.world = World()
+        self._respond = respond
+        self._otherwise = otherwise
         self._answers = answers
         self._decisions = decisions
         self._crash = crash
@@ -276,46 +289,49 @@ class _Player:
             self.world.runs[run] = state
             self._ask(tuple(state.unanswered()), now)
         if (left := self.world.runs.get(run)) is not None:
-            self._commands += _said_to(left, prefix, self._decisions, self._asked, now)
+            for path, said in self._questions(left, prefix):
+                self._commands += _said(left, path, said, now)
 
     def _ask(self, effects: tuple[Effect, ...], now: int) -> None:
         self._effects += effects
         for effect in effects:
             path = self._prefixes[effect.run_id] + effect.step
-            if (command := _answered(effect, path, now, self._answers)) is not None:
+            script = self._answers.get(path)
+            if script is None and self._respond is not None:
+                action = self.world.playbook_of(effect.run_id).action_at(effect.step).action
+                script = (self._respond(effect, action),) if action is not None else None
+            if (command := _answered(effect, now, script or (Answer(),))) is not None:
                 self._commands.append(command)
 
-
-def _said_to(
-    state: RunState,
-    prefix: str,
-    decisions: Mapping[str, tuple[Said, ...]],
-    asked: set[str],
-    now: int,
-) -> Iterator[Decision]:
-    """The answers of people to questions that are open and new."""
-    for path, step in state.steps.items():
-        approval = step.approval
-        if approval is None or step.status not in OPEN or approval.plan in asked:
-            continue
-        asked.add(approval.plan)
-        for number, said in enumerate(decisions.get(prefix + path, ())):
-            yield Decision(
-                run_id=state.run_id,
-                step=path,
-                id=f"{path}-{approval.plan[:8]}-{number}",
-                approve=said.approve,
-                by=said.by,
-                groups=(approval.group,) if said.groups is None else said.groups,
-                plan=approval.plan,
-                at=now + said.after,
-            )
+    def _questions(self, state: RunState, prefix: str) -> Iterator[tuple[str, tuple[Said, ...]]]:
+        """Questions that are open and new, and what people say to them."""
+        for path, step in state.steps.items():
+            approval = step.approval
+            if approval is None or step.status not in OPEN or approval.plan in self._asked:
+                continue
+            self._asked.add(approval.plan)
+            yield path, self._decisions.get(prefix + path, self._otherwise)
 
 
-def _answered(
-    effect: Effect, path: str, now: int, answers: Mapping[str, tuple[Answer, ...]]
-) -> Returned | None:
-    script = answers.get(path, (Answer(),))
+def _said(state: RunState, path: str, said: tuple[Said, ...], now: int) -> Iterator[Decision]:
+    """The answers of people to the question at a step."""
+    approval = state.step(path).approval
+    if approval is None:
+        return
+    for number, each in enumerate(said):
+        yield Decision(
+            run_id=state.run_id,
+            step=path,
+            id=f"{path}-{approval.plan[:8]}-{number}",
+            approve=each.approve,
+            by=each.by,
+            groups=(approval.group,) if each.groups is None else each.groups,
+            plan=approval.plan,
+            at=now + each.after,
+        )
+
+
+def _answered(effect: Effect, now: int, script: tuple[Answer, ...]) -> Returned | None:
     answer = script[min(effect.attempt, len(script)) - 1]
     if answer.status == "silent":
         return None

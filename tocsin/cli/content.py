@@ -18,6 +18,7 @@ from responders.catalog import known_actions
 from tocsin.cli.cacao import export_command, file_of, import_command
 from tocsin.cli.loading import load_content
 from tocsin.cli.options import config_option
+from tocsin.cli.planning import explain_command, impact_command, plan_command
 from tocsin.cli.quarantine import quarantine_command, release_command
 from tocsin.config import load
 from tocsin.errors import ConfigError
@@ -33,6 +34,9 @@ def playbook() -> None:
 
 playbook.add_command(import_command)
 playbook.add_command(export_command)
+playbook.add_command(plan_command)
+playbook.add_command(explain_command)
+playbook.add_command(impact_command)
 playbook.add_command(quarantine_command)
 playbook.add_command(release_command)
 

@@ -12,6 +12,7 @@ from tocsin.cli.control import perform
 from tocsin.cli.lists import read_store, show, stored, whoami
 from tocsin.cli.options import config_option, json_option, limit_option
 from tocsin.cli.output import json_lines, table
+from tocsin.cli.rehearsing import rehearse_command
 from tocsin.clock import iso
 from tocsin.config import load
 from tocsin.console.desk import RUN_EVENTS
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 @click.group()
 def runs() -> None:
     """Runs of playbooks."""
+
+
+runs.add_command(rehearse_command)
 
 
 @runs.command("list")
