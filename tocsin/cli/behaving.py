@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from detect.behavior.behavior import BehaviorStage
 from detect.behavior.deciding import RISK
@@ -50,4 +50,15 @@ def behavior_options(settings: Settings) -> Options:
         share=1 / settings.log.partitions,
         lateness=settings.lateness,
         max_entities=section.max_entities,
+        **_models(settings),
     )
+
+
+def _models(settings: Settings) -> dict[str, Any]:
+    """The models in force below the data directory; nothing where there never were any."""
+    directory = settings.data_dir / "models"
+    if not (directory / "trusted.keys").exists():
+        return {}
+    from detect.behavior.models.in_force import ModelsInForce
+
+    return {"model": ModelsInForce(directory)}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Doubles = np.ndarray[Any, np.dtype[np.float64]]
     Floats = np.ndarray[Any, np.dtype[np.float32]]
 
-__all__ = ["KIND", "SCHEMA", "FlowModel", "evaluate", "opened", "read", "train"]
+__all__ = ["KIND", "SCHEMA", "FlowModel", "Rows", "evaluate", "opened", "read", "train"]
 
 KIND = "flow"
 NEIGHBOURS = 5

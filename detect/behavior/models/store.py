@@ -85,6 +85,14 @@ class ModelStore:
             raise ModelError("malformed", f"{path}: {error}") from None
         return Pointer(read["active"], read["shadow"], tuple(read["history"]))
 
+    def stamp(self, kind: str) -> tuple[int, int]:
+        """What changes when the pointer of a kind does; costs no more than a look at the file."""
+        try:
+            status = (self._directory(kind) / _POINTER).stat()
+        except OSError:
+            return (0, 0)
+        return (status.st_mtime_ns, status.st_ino)
+
     def artifact(self, kind: str, version: str) -> Artifact:
         """A version, verified once; raises ModelError and OSError."""
         key = (kind, version)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from detect.behavior.models import dga, kinds
 from detect.behavior.models.artifact import encode
-from detect.behavior.models.signing import SigningKey, TrustedKeys
+from detect.behavior.models.in_force import ModelsInForce
+from detect.behavior.models.signing import SigningKey, TrustedKeys, own_key
 from detect.behavior.models.store import ModelStore, Pointer, gate
 from tocsin.errors import ConfigError, ModelError
 
@@ -164,3 +166,20 @@ def test_a_pointer_that_cannot_be_read_stops_nothing(store: ModelStore, text: st
 def test_there_is_no_kind_that_the_program_does_not_score(store: ModelStore) -> None:
     with pytest.raises(ConfigError, match="no kind 'weather'"):
         store.promote("weather")
+
+
+def test_detectors_get_the_model_in_force_opened_once(tmp_path: Path) -> None:
+    key = own_key(tmp_path)
+    store = ModelStore(tmp_path, TrustedKeys([key.public]), kinds.SCHEMAS)
+    models = ModelsInForce(tmp_path)
+    assert models("dga") is None
+    words = [f"{a}{b}.example" for a in "mnv" for b in ("ara", "elo", "iso", "ota", "una", "ive")]
+    odd = [f"x{n * 7919:x}q{n * 104729:x}.test" for n in range(1, 19)]
+    rows = dga.Rows(words + odd, ["benign"] * 18 + ["made"] * 18)
+    store.add(kinds.trained(kinds.KINDS["dga"], rows, key))
+    assert models("dga") is None, "a shadow alerts nobody"
+    promoted = store.promote("dga")
+    first = models("dga")
+    assert first.version == promoted.version
+    assert models("dga") is first
+    assert first.score(["x7a2q9f31b.test"])[0] > first.score(["mara.example"])[0]
