@@ -115,9 +115,9 @@ async def storm(world: World) -> list[Row]:
     world.use(ASKING)
     await world.begin()
     count = world.backend.storm
-    for start in range(0, count, 500):
+    for start in range(0, count, 100):
         await world.feed(
-            *(world.alert(f"203.0.{n // 250}.{n % 250 + 1}") for n in range(start, start + 500))
+            *(world.alert(f"203.0.{n // 250}.{n % 250 + 1}") for n in range(start, start + 100))
         )
     await world.until("the question", lambda: bool(world.kinds("approval_requested")))
 

@@ -62,8 +62,8 @@ class Backend:
     name: str
     bootstrap: str = ""
     patience: float = 20.0
-    many: int = 60
-    storm: int = 500
+    many: int = 40
+    storm: int = 300
     server: KafkaServer | None = None
 
     def log(self, place: str, clock: Clock) -> Log:
