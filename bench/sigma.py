@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import gzip
+import random
 import resource
 import statistics
 import time
@@ -59,7 +60,7 @@ def run() -> list[dict[str, Any]]:
         _row("lab telemetry, real order", rules, lab),
         _row("process creation only", rules, creation, unique=True),
         _row("attack samples", rules, attack),
-        _row("sshd, web, CloudTrail", rules, mix),
+        _row("sshd, nginx, CloudTrail", rules, mix),
     ]
     memory = {
         "peak_memory_mb_rules_loaded": bare,
@@ -133,12 +134,27 @@ def _lines(name: str, field: str = "") -> Iterator[bytes]:
 def _mix() -> Iterator[bytes]:
     trail = list(_lines("logs/invictus-cloudtrail-attack.jsonl.gz"))
     auth = list(_lines("logs/elastic-examples-auth.log.gz"))
-    apache = (DATA / "logs" / "loghub-Apache-2k.log").read_bytes().splitlines()
+    draw = random.Random(1)  # noqa: S311
     for at, line in enumerate(auth):
         yield line
-        yield apache[at % len(apache)]
+        yield _access(draw, at)
         if at < len(trail):
             yield trail[at]
+
+
+def _access(draw: random.Random, number: int) -> bytes:
+    """A line of nginx's access log, as a shop writes it."""
+    page = draw.choice(["/", "/cart", "/api/orders", "/static/app.js", "/login", "/search"])
+    query = f"?q={draw.randrange(10**6)}" if draw.randrange(3) == 0 else ""
+    status = draw.choice([200] * 12 + [304, 301, 404])
+    return (
+        f"198.51.100.{draw.randrange(256)} - - "
+        f"[{10 + number // 86_400:02}/Mar/2026:{number // 3_600 % 24:02}:{number // 60 % 60:02}:"
+        f'{number % 60:02} +0000] "GET {page}{query} HTTP/1.1" {status} {draw.randrange(50_000)} '
+        f'"https://shop.example.com{draw.choice(["/", "/cart"])}" '
+        f'"Mozilla/5.0 (X11; Linux x86_64; rv:{draw.randrange(90, 140)}.0) Gecko/20100101 '
+        f'Firefox/{draw.randrange(90, 140)}.0"'
+    ).encode()
 
 
 def _events(lines: Iterable[bytes]) -> Iterator[Record]:

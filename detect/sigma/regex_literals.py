@@ -9,8 +9,13 @@ from __future__ import annotations
 
 #: Most alternatives followed; more say too little each.
 MAX_ALTERNATIVES = 64
+#: Most letters of a class, and most texts by several classes in a row, that are told apart.
+MAX_LETTERS = 4
+MAX_RUNS = 16
 
 _SPECIAL = frozenset(".^$*+?{}[]|()\\")
+#: What has a meaning of its own in a class.
+_IN_CLASSES = frozenset("\\^-[]")
 #: Escapes that stand for themselves.
 _PLAIN_ESCAPES = frozenset("\\.^$*+?{}[]|()-/ \"'#&~,:;<>=@!%_`")
 
@@ -78,27 +83,27 @@ class _Reader:
     def _branch(self) -> list[str]:
         """A sequence: the most telling of its runs of letters and of its groups."""
         best: list[str] = [""]
-        run = ""
+        run = [""]
         width = 0
         while (char := self._peek()) and char not in "|)":
-            texts, literal = self._atom()
+            texts, letters = self._atom()
             low = self._quantifier()
             width += low[0] * self._atom_width
-            if literal is not None and low == (1, True):
-                run += literal
+            if letters and low[0] >= 1:
+                if len(run) * len(letters) > MAX_RUNS:
+                    best, run = _better(best, run), [""]
+                run = [text + letter for text in run for letter in letters]
+                if low != (1, True):  # what follows is not known to stand right behind it
+                    best, run = _better(best, run), [""]
                 continue
-            if literal is not None and low[0] >= 1:
-                run += literal  # repeated: what follows is not known to stand right behind it
-                best, run = _better(best, [run]), ""
-                continue
-            best, run = _better(best, [run]), ""
-            if literal is None and low[0] >= 1:
+            best, run = _better(best, run), [""]
+            if not letters and low[0] >= 1:
                 best = _better(best, texts)
         self.width = width
-        return _better(best, [run])
+        return _better(best, run)
 
-    def _atom(self) -> tuple[list[str], str | None]:
-        """One atom: the texts it requires, and its letter if it is one."""
+    def _atom(self) -> tuple[list[str], str]:
+        """One atom: the texts it requires, and the letters of which it is one, as far as known."""
         char = self._source[self._at]
         self._at += 1
         self._atom_width = 1
@@ -107,14 +112,14 @@ class _Reader:
                 self.width = 0
                 found = self._group()
                 self._atom_width = self.width
-                return found, None
+                return found, ""
             case "[":
                 return self._set()
             case ".":
-                return [""], None
+                return [""], ""
             case "^" | "$":
                 self._atom_width = 0
-                return [""], None
+                return [""], ""
             case "\\":
                 return self._escape()
             case "*" | "+" | "?" | "{":
@@ -155,8 +160,8 @@ class _Reader:
             return True
         raise _Unclear
 
-    def _set(self) -> tuple[list[str], str | None]:
-        """A class of one letter in both cases is that letter; any other says nothing."""
+    def _set(self) -> tuple[list[str], str]:
+        """A class of few characters is one of those; one with ranges or more says nothing."""
         start = self._at
         if self._peek() == "^":
             self._at += 1
@@ -172,18 +177,19 @@ class _Reader:
             self._at += 1
         inside = self._source[start : self._at]
         self._at += 1
-        if len(set(inside.lower())) == 1 and inside.isalpha() and inside.isascii():
-            return [inside[0]], inside[0]
-        return [""], None
+        letters = "".join(dict.fromkeys(inside.lower() if inside.isascii() else ""))
+        if 0 < len(letters) <= MAX_LETTERS and not set(letters) & _IN_CLASSES:
+            return [*letters], letters
+        return [""], ""
 
-    def _escape(self) -> tuple[list[str], str | None]:
+    def _escape(self) -> tuple[list[str], str]:
         char = self._source[self._at]
         self._at += 1
         if char in _PLAIN_ESCAPES:
             return [char], char
         if char in "dDwWsSbBAz":
             self._atom_width = 0 if char in "bBAz" else 1
-            return [""], None
+            return [""], ""
         if char in "tnr":
             text = {"t": "\t", "n": "\n", "r": "\r"}[char]
             return [text], text
