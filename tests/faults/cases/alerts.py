@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from playbooks.guards import SiteGuards
 from playbooks.ranges import NamedList
 from tests.faults.cases.crashes import contain
+from tests.faults.cases.products import POOL
 from tests.faults.cases.tally import Row, tally
 from tests.faults.cases.world import HOUR, MINUTE, SECOND
 
@@ -68,7 +69,7 @@ async def slow_connector(world: World) -> list[Row]:
         lambda: len(world.target.effects) == len(wanted) // 2,
     )
     slow = _slow(world)
-    assert 0 < slow <= 8, "more calls at once than the connector allows"
+    assert 0 < slow <= POOL, "more calls at once than the connector allows"
     assert not [at for at in world.target.effects if at[0] == "slow"]
     if world.backend.bootstrap:
         # Longer than a session: a member that did not poll would have lost its partitions.

@@ -38,6 +38,9 @@ PRODUCTS: dict[str, Idempotence] = {
     "slow": Idempotence.KEYED,
 }
 
+#: Calls of one product at a time.
+POOL = 32
+
 
 class Target(CountingTarget):
     """What the products are asked at `/PRODUCT/apply`, `/undo`, `/tell`, `/look`, `/held`.
@@ -144,7 +147,7 @@ class Product:
         self._url = url
         self._doom = doom or Doom()
         self._http = http.client()
-        self._manifest = Manifest(name, "", actions(name), max_concurrency=8)
+        self._manifest = Manifest(name, "", actions(name), max_concurrency=POOL)
 
     @property
     def manifest(self) -> Manifest:

@@ -80,7 +80,7 @@ class Backend:
     @classmethod
     def of(cls, server: KafkaServer) -> Backend:
         """A real broker; whatever is killed there stays a member until its session ends, 6 s."""
-        return cls("kafka", server.bootstrap, patience=60.0, many=1000, storm=10_000, server=server)
+        return cls("kafka", server.bootstrap, patience=90.0, many=1000, storm=10_000, server=server)
 
     @asynccontextmanager
     async def away(self) -> AsyncIterator[None]:
