@@ -64,8 +64,21 @@ class Asking(Overruling):
             self._join_question(step.path, question, approval)
             return
         self.put(step.path, status=StepStatus.WAITING, started=self.at, approval=approval)
-        self.arm(f"approval/{step.path}", approval.expires)
+        self._give_time(step.path, approval)
         self._requested(step, approval, message)
+
+    def _give_time(self, path: str, approval: ApprovalState) -> None:
+        """People have the time that the question gives them: it is not the run's own."""
+        self.arm(f"approval/{path}", approval.expires)
+        if (deadline := self.state.timers.get("deadline")) is not None:
+            self.arm("deadline", deadline + max(0, approval.expires - self.at))
+
+    def _take_time_back(self, path: str) -> None:
+        """The question is over sooner: what it had left is not the run's."""
+        expires = self.state.timers.get(f"approval/{path}")
+        deadline = self.state.timers.get("deadline")
+        if expires is not None and deadline is not None:
+            self.arm("deadline", deadline - max(0, expires - self.at))
 
     # questions that several runs have in common
 
@@ -104,7 +117,7 @@ class Asking(Overruling):
             changes = {"plan": command.plan, "own": own.plan, "question": waiting.joined}
             approval = own.model_copy(update=changes)
         self.put(path, approval=approval)
-        self.arm(f"approval/{path}", approval.expires)
+        self._give_time(path, approval)
         if command.count > 1:
             message = f"{message} (and the same for {command.count - 1} other runs)"
         told = [
@@ -162,6 +175,7 @@ class Asking(Overruling):
         if before.question:
             # What was asked for others with it is no longer so: it is asked for all anew.
             self.tell(Settled(run_id=before.question, member=self.state.run_id, at=self.at))
+            self._take_time_back(step.path)
             self.disarm(f"approval/{step.path}")
             self._join_question(step.path, before.question, now)
             return
@@ -197,6 +211,7 @@ class Asking(Overruling):
             self._decided(step.path, APPROVED, approved, "")
 
     def _decided(self, path: str, word: str, by: tuple[str, ...], reason: str) -> None:
+        self._take_time_back(path)
         approval = self.state.step(path).approval
         if approval is not None:
             approval = approval.model_copy(update={"decision": word})
@@ -216,8 +231,9 @@ class Asking(Overruling):
         if spec.escalate is not None and not approval.escalated:
             expires = self.at + spec.escalate.timeout
             changes = {"group": spec.escalate.group, "expires": expires, "escalated": True}
-            self.put(path, approval=approval.model_copy(update=changes))
-            self.arm(f"approval/{path}", expires)
+            approval = approval.model_copy(update=changes)
+            self.put(path, approval=approval)
+            self._give_time(path, approval)
             self.emit(
                 "approval_requested",
                 path,

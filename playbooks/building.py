@@ -251,8 +251,6 @@ class _Builder(VerbChecks):
         self, step: model.ApprovalStep, at: KeyPath, condition: Expression | None
     ) -> ApprovalStep | None:
         spec, inner = step.approval, (*at, "approval")
-        last = spec.escalate.timeout if spec.escalate else 0
-        self._in_time(spec.timeout + last, (*inner, "timeout"))
         exclude = self._excluded(spec.approvers, (*inner, "approvers"))
         if self._document.approvers is None and spec.approvers is self._document.asked:
             self._asks_not = exclude

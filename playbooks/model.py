@@ -193,7 +193,7 @@ class Escalation(Model):
     """Whom to ask instead when nobody answered, and for how long."""
 
     group: Annotated[str, Field(min_length=1, max_length=100)]
-    timeout: Duration
+    timeout: Annotated[Duration, Field(le=MAX_DEADLINE)]
 
 
 class Approval(Model):
@@ -202,7 +202,7 @@ class Approval(Model):
     message: Annotated[str, Field(min_length=1, max_length=2000)]
     channels: tuple[Channel, ...] = ()
     approvers: Approvers
-    timeout: Duration
+    timeout: Annotated[Duration, Field(le=MAX_DEADLINE)]
     on_timeout: Literal["deny", "approve", "escalate"] = "deny"
     escalate: Escalation | None = None
     together: Expression | None = None

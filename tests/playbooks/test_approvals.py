@@ -107,6 +107,19 @@ def test_a_quorum_of_different_people_is_needed() -> None:
     assert asked.run.step("block").status is StepStatus.RUNNING
 
 
+def test_the_time_that_people_have_is_not_the_runs() -> None:
+    asked = Asked(source().replace("deadline: 3h", "deadline: 15m"))
+    assert asked.run.timers["deadline"] == START + 45 * MINUTE
+    asked.answer("ana", at=10 * MINUTE)
+    asked.answer("bor", at=10 * MINUTE)
+    assert asked.run.timers["deadline"] == START + 25 * MINUTE
+    silent = Asked(source("on_timeout: escalate\n      escalate: {group: leads, timeout: 20m}"))
+    silent.timer()
+    assert silent.run.timers["deadline"] == START + (180 + 30 + 20) * MINUTE
+    silent.timer()
+    assert silent.decision == "denied"
+
+
 def test_one_no_is_a_no() -> None:
     asked = Asked()
     asked.answer("ana")

@@ -76,8 +76,8 @@ steps:
         ("steps: [{id: a, for_each: {in: '[1]', do: {id: b, action: geoip.lookup, with: "
          "{ip: !cel itm}}}}]", "itm"),
         ("steps: [{id: a, approval: {message: x, timeout: 1m}}]", "'approvers' is missing"),
-        ("steps: [{id: a, approval: {message: x, timeout: 1h, approvers: {group: g}}}]",
-         "deadline"),
+        ("steps: [{id: a, approval: {message: x, timeout: 8d, approvers: {group: g}}}]",
+         "less than or equal"),
         ("steps: [{id: a, approval: {message: '{{ f() }}', timeout: 1m, approvers: "
          "{group: g}}}]", "not allowed"),
         ("steps: [{id: a, approval: {message: x, timeout: 1m, approvers: {group: g}, "
