@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: Profiles that are kept decoded, about 15 KB each; and days without activity that end a profile.
 DECODED, IDLE = 4_000, 90
 #: Pieces of one slice that are told apart for what is delivered again, before they are folded.
-MAX_PIECES = 32
+MAX_PIECES = 8
 
 Pieces = list[tuple[Piece, Observation]]
 
