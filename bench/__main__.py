@@ -26,6 +26,7 @@ BENCHES = (
     "windows",
     "match",
     "behavior",
+    "behavior_models",
     "expressions",
     "playbooks",
     "log_kafka",

@@ -49,7 +49,7 @@ _BLOCK = 512
 _HALF = np.float32(0.5)
 #: Most normal flows that are kept as neighbours.
 MAX_KEPT = 20_000
-_TREES, _LEAF, _SHUFFLES = 60, 3, 2
+_TREES, _LEAF, _SHUFFLES = 50, 3, 2
 _PARTS = ("near.logarithms", "near.quantiles", "forest")
 
 

@@ -36,10 +36,10 @@ class Forest:
     """
 
     feature: Ints
-    threshold: Doubles
+    threshold: Floats
     left: Ints
     right: Ints
-    value: Doubles
+    value: Any
     roots: Ints
     depth: int
 
@@ -63,7 +63,10 @@ class Forest:
 
     def arrays(self, prefix: str = "") -> dict[str, np.ndarray[Any, Any]]:
         """The forest as it goes into a model file."""
-        parts = {f"{prefix}{name}": getattr(self, name) for name in _PARTS}
+        parts = {
+            f"{prefix}{name}": getattr(self, name).astype(_STORED.get(name, np.int32))
+            for name in _PARTS
+        }
         return {**parts, f"{prefix}depth": np.array([self.depth], np.int32)}
 
     def sums(self, rows: Floats) -> Doubles:
@@ -84,7 +87,7 @@ class Forest:
         for _ in range(self.depth):
             over = row.take(feature.take(at)) > cut.take(at)
             at = children.take(at + at + over)
-        return float(value.take(at).sum())
+        return float(value.take(at).sum(dtype=np.float64))
 
     def _block(self, block: Floats) -> Doubles:
         """One tree after the other, all rows a level at a time."""
@@ -104,10 +107,7 @@ class Forest:
     def _packed(self) -> tuple[Any, Floats, Any, Doubles]:
         children = np.empty(2 * len(self.feature), np.intp)
         children[0::2], children[1::2] = self.left, self.right
-        # A float32 is over a double exactly if it is over the largest float32 not above it.
-        cut = self.threshold.astype(np.float32)
-        cut = np.where(cut > self.threshold, np.nextafter(cut, np.float32(-np.inf)), cut)
-        return self.feature.astype(np.intp), cut, children, self.value
+        return self.feature.astype(np.intp), self.threshold, children, self.value
 
     @cached_property
     def _roots(self) -> Any:
@@ -127,6 +127,12 @@ class Forest:
         return int(depth.max())
 
 
+#: Types in a file, where they are not those of indices.
+_STORED: dict[str, type[np.generic]] = {
+    "feature": np.int16,
+    "threshold": np.float32,
+    "value": np.float32,
+}
 _PARTS = ("feature", "threshold", "left", "right", "value", "roots")
 
 
@@ -146,14 +152,14 @@ def of_trees(
         if features is not None:
             column = np.asarray(features[number])[column]
         parts["feature"].append(column)
-        parts["threshold"].append(np.where(leaf, 0.0, tree.threshold))
+        parts["threshold"].append(_floor(np.where(leaf, 0.0, tree.threshold)))
         parts["left"].append(np.where(leaf, nodes, tree.children_left) + start)
         parts["right"].append(np.where(leaf, nodes, tree.children_right) + start)
         parts["value"].append(value)
         parts["roots"].append([start])
         start += tree.node_count
         depth = max(depth, int(tree.max_depth))
-    kinds = {"threshold": np.float64, "value": np.float64}
+    kinds = {"threshold": np.float32, "value": np.float64}
     joined: dict[str, Any] = {
         n: np.concatenate(p).astype(kinds.get(n, np.int32)) for n, p in parts.items()
     }
@@ -185,6 +191,12 @@ def mean_depth(samples: Any) -> Doubles:
     many = np.maximum(n, 3.0)
     long = 2.0 * (np.log(many - 1.0) + np.euler_gamma) - 2.0 * (many - 1.0) / many
     return np.where(n <= 1, 0.0, np.where(n <= 2, 1.0, long))
+
+
+def _floor(thresholds: Doubles) -> Floats:
+    """The largest float32 not above each: a float32 is over one exactly if over the other."""
+    cut = thresholds.astype(np.float32)
+    return np.where(cut > thresholds, np.nextafter(cut, np.float32(-np.inf)), cut)
 
 
 def _depths(tree: Any) -> Doubles:

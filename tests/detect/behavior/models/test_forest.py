@@ -48,7 +48,8 @@ def test_constant_rows_make_a_forest_of_leaves() -> None:
 def test_a_forest_comes_back_from_its_arrays() -> None:
     forest, _ = of_isolation_forest(FITTED)
     again = Forest.of_arrays(forest.arrays("trees."), "trees.")
-    assert (again.sums(ROWS) == forest.sums(ROWS)).all()
+    assert np.abs(again.sums(ROWS) - forest.sums(ROWS)).max() < 1e-4
+    assert {array.itemsize for array in forest.arrays().values()} <= {2, 4}
 
 
 @pytest.mark.parametrize(
