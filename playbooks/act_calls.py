@@ -158,7 +158,7 @@ async def _probe(connector: Connector, invocation: Invocation) -> dict[str, Any]
 
 async def _undo(connector: Connector, invocation: Invocation) -> Outcome:
     before = invocation.proof
-    if invocation.lease is None:
+    if invocation.lease is None and not before:
         # Nobody kept a proof of what no lease holds: the product itself gives one.
         before = await connector.probe(invocation.call) or {}
     proof = _checked(await connector.undo(invocation.call, before))

@@ -23,6 +23,7 @@ from responders.verbs import MESSAGE, Line, Message
 from tocsin.config import secret
 from tocsin.errors import ConfigError, ConnectorError
 from tocsin.ids import digest
+from tocsin.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,13 +106,15 @@ class Smtp:
         message = EmailMessage()
         first = str(call.inputs.get("subject") or call.inputs["message"].split("\n", 1)[0])
         # A header has one line: what an alert says cannot add another.
-        message["Subject"] = " ".join(first.split())[:200] or "Tocsin"
+        message["Subject"] = printable(" ".join(first.split()))[:200] or "Tocsin"
         message["From"] = self._config.sender
         message["To"] = ", ".join(self._config.channels[call.target])
         domain = self._config.sender.rpartition("@")[2]
         message["Message-ID"] = f"<{digest('mail', call.key)}@{domain}>"
         message["Auto-Submitted"] = "auto-generated"
-        message.set_content(str(call.inputs["message"]))
+        lines = str(call.inputs["message"]).split("\n")
+        # Nothing of it may drive a terminal or show what it is not.
+        message.set_content("\n".join(printable(line.replace("\t", " ")) for line in lines))
         return message
 
     def _send(self, message: EmailMessage | None, password: str, timeout: float) -> list[str]:

@@ -16,11 +16,15 @@ from responders.product import Deed, Done, Product, ProductConfig, Secret
 from responders.slack import named
 from responders.verbs import MESSAGE
 from tocsin.errors import ConnectorError
+from tocsin.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tocsin.clock import Clock
+
+#: Lines of a message that are sent.
+MAX_LINES = 200
 
 MANIFEST = Manifest(
     name="teams",
@@ -60,12 +64,18 @@ class Teams(Product):
         return f"teams would send to {', '.join(sorted(self._config.channels))}; not tried"
 
     async def _post(self, call: Call) -> Done:
-        block = {"type": "TextBlock", "text": str(call.inputs["message"]), "wrap": True}
+        # A TextBlock takes Markdown, in which an alert could forge a link; a TextRun takes text.
+        lines = str(call.inputs["message"]).splitlines()[:MAX_LINES]
+        blocks = [
+            {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": printable(line)}]}
+            for line in lines
+            if line.strip()
+        ]
         card = {
             "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
             "type": "AdaptiveCard",
             "version": "1.4",
-            "body": [block],
+            "body": blocks,
         }
         attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
         body = {"type": "message", "attachments": [attachment]}

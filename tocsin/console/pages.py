@@ -23,6 +23,7 @@ from tocsin.console.questions import question_id
 from tocsin.console.sessions import COOKIE, NotAllowed, check_origin
 from tocsin.errors import ConfigError, TocsinError
 from tocsin.ids import digest
+from tocsin.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -102,15 +103,15 @@ class Pages:
             try:
                 return await handler(request)
             except NotAllowed as error:
-                return self._page(request, "refused.html", 403, why=str(error))
+                return self._page(request, "refused.html", 403, why=printable(error))
             except LinkRefused as error:
-                return self._page(request, "refused.html", 410, why=str(error))
+                return self._page(request, "refused.html", 410, why=printable(error))
             except Refused as error:
-                return self._page(request, "refused.html", error.status, why=str(error))
+                return self._page(request, "refused.html", error.status, why=printable(error))
             except ConfigError as error:
-                return self._page(request, "refused.html", 422, why=str(error))
+                return self._page(request, "refused.html", 422, why=printable(error))
             except TocsinError as error:
-                return self._page(request, "refused.html", 503, why=str(error))
+                return self._page(request, "refused.html", 503, why=printable(error))
 
         return answer
 

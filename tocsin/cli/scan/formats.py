@@ -127,8 +127,14 @@ class CsvWriter:
         """All is written."""
 
 
+#: What a formula begins with, in the widths that spreadsheets read alike.
+_FORMULAS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+
+
 def _harmless(cell: str) -> str:
-    return "'" + cell if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+    """Text that no spreadsheet takes for a formula, whatever blanks it begins with."""
+    begins = cell[:1] in ("\t", "\r", "\n") or cell.lstrip()[:1] in _FORMULAS
+    return "'" + cell if begins else cell
 
 
 class PairsWriter:
