@@ -370,6 +370,7 @@ event.provider       70 provider ! cloud|id|user|geo
 # times: the rank of a candidate, not an assignment
 ~time                95 time : event|created ! end|update|expire|session|user|process|ingest|first|token|file|old
 ~time                92 occurred|time : occurred
+~time                90 occurred ! count|id|name
 ~time                93 time ! query|end|update|expire|ingest|old|first|response|zone|boot|process|parent|file|token|certificate|user|duration|connection|idle|count|start|uptime|session|run
 ~time                86 generated ! by|id|end|update|rule|token|version|parent|process|file|user
 ~time                84 time|date : generated|alert ! end|update|expire|ingest|old|first|certificate

@@ -330,3 +330,26 @@ def test_every_document_is_valid(fields: dict[str, Any], frame: str) -> None:
 )
 def test_every_document_of_a_dictionary_is_valid(fields: dict[str, Any]) -> None:
     assert_valid(map_fields("cef", fields, "", None, RECEIVED, "UTC"))
+
+
+def test_a_status_and_a_path_beside_a_method_are_those_of_a_request() -> None:
+    event = of_json(method="POST", path="/api/login?x=1", status=401, user="ann")
+    assert event["http.response.status_code"] == 401
+    assert (event["url.path"], event["url.query"]) == ("/api/login", "x=1")
+    assert "file.path" not in event
+    alone = of_json(path="/etc/passwd", status=401, user="ann")
+    assert alone["file.path"] == "/etc/passwd"
+    assert "http.response.status_code" not in alone
+
+
+def test_an_id_is_no_name_of_a_user_with_an_address() -> None:
+    event = of_json(actor={"email": "ann@example.com", "id": "u-77"}, action="document.read")
+    assert event["user.id"] == "u-77"
+    assert "user.name" not in event
+    assert of_json(actor={"id": "ann7"}, action="document.read")["user.name"] == "ann7"
+
+
+@pytest.mark.parametrize("name", ["occurred", "occured", "occurredAt", "happened"])
+def test_when_it_occurred(name: str) -> None:
+    event = of_json(**{name: "20-May-2024 09:08:10", "host": "pc7"})
+    assert event["@timestamp"] == "2024-05-20T09:08:10.000Z"
