@@ -63,6 +63,7 @@ class Runner:
         self._functions: dict[str, Function] = {}
         self._specials = 0
         self._common: dict[str, list[list[Function]]] = {}
+        self._known: dict[Any, Function] = {}
 
     def function(self, format: str) -> Function:
         """The function for lines of a format."""
@@ -305,7 +306,8 @@ class Runner:
         It gives None for a line that is for `function`.
         """
         facts = Facts(headless, keys, source, encoded=True, groups=groups)
-        return self._short(format, facts)
+        read = (groups.regex.pattern, groups.names, tuple(groups.labels.items()))
+        return self._once((format, headless, source, tuple(keys.items()), read), format, facts)
 
     def canonical(
         self, keys: dict[str, type], source: str, nodes: dict[Any, dict[str, type]] | None = None
@@ -317,7 +319,17 @@ class Runner:
         """
         named = source if self.by_source else None
         facts = Facts(True, keys, named, encoded=True, canonical=True, nodes=nodes or {})
-        return self._short("json", facts)
+        inside = tuple((path, tuple(kinds.items())) for path, kinds in facts.nodes.items())
+        return self._once((named, tuple(keys.items()), inside), "json", facts)
+
+    def _once(self, key: Any, format: str, facts: Facts) -> Function:
+        """A function that is made once, however many stages ask for it."""
+        found = self._known.get(key)
+        if found is None:
+            found = self._short(format, facts)
+            if found is not _long_way:  # so that there are at most MAX_SPECIAL
+                self._known[key] = found
+        return found
 
     @cached_property
     def by_source(self) -> bool:
