@@ -15,17 +15,15 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from playbooks import act_state
 from playbooks.act_calls import Calls
 from playbooks.act_model import Place, Policy, Route, Step
 from playbooks.act_partition import Lane, Partition, Work
-from playbooks.act_records import failed, prune, returned
+from playbooks.act_records import prune
 from playbooks.act_undo import due_effects
+from playbooks.act_writes import NAME, Write, apply, book, expiry_record, lane_of, read
 from playbooks.reconciler import Reconciler
-from responders.base import ActionClass
-from tocsin.contracts import Effect, Failure, Mode, Topics
+from tocsin.contracts import Effect, Mode, Topics
 from tocsin.deadletters import dead_letters
 from tocsin.errors import ConfigError, LogError
 from tocsin.log.base import Completion, Outgoing, TopicPartition
@@ -45,7 +43,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-NAME = "act"
 
 #: Records taken from the log at a time, and the longest wait for the first, seconds.
 POLL_RECORDS, POLL_SECONDS = 200, 0.25
@@ -61,9 +58,6 @@ ASK_AGAIN = 30_000
 
 #: How long `stop` waits for effects under way, seconds; what is left is resumed by the next worker.
 STOP_SECONDS = 10.0
-
-#: Largest record that is read as an effect, bytes.
-MAX_EFFECT = 1024 * 1024
 
 #: Wait before trying the log again: doubled from the first to the second, seconds.
 RETRY_FIRST, RETRY_LAST = 0.1, 5.0
@@ -202,7 +196,7 @@ class _Session:
         self._metrics = metrics
         self._log = log
         self._partitions: dict[int, Partition] = {}
-        self._writes: asyncio.Queue[_Write] = asyncio.Queue()
+        self._writes: asyncio.Queue[Write] = asyncio.Queue()
         self._asked: dict[str, int] = {}
 
     async def assigned(self, partitions: frozenset[TopicPartition]) -> None:
@@ -273,8 +267,8 @@ class _Session:
                 self._subscription.resume(frozenset({partition.at}))
 
     def _take(self, partition: Partition, record: Record) -> None:
-        work = _read(record)
-        lane = partition.take(work, _lane(work, self.policy))
+        work = read(record)
+        lane = partition.take(work, lane_of(work, self.policy))
         if lane.task is None:
             lane.task = self._tasks.create_task(self._follow(partition, lane), name="act lane")
 
@@ -325,7 +319,7 @@ class _Session:
         self, partition: Partition, work: Work, change: Callable[[KeyedState, Place], Step]
     ) -> Step:
         """Have the writer apply `change`; when this returns it is durable."""
-        write = _Write(partition, work, change)
+        write = Write(partition, work, change)
         self._writes.put_nowait(write)
         return await write.done
 
@@ -336,10 +330,10 @@ class _Session:
                 writes.append(self._writes.get_nowait())
             await self._write_some([write for write in writes if not write.done.cancelled()])
 
-    async def _write_some(self, writes: list[_Write]) -> None:
+    async def _write_some(self, writes: list[Write]) -> None:
         started = time.perf_counter()
         completions: dict[int, Completion] = {}
-        applied: list[tuple[_Write, Step]] = []
+        applied: list[tuple[Write, Step]] = []
         received, batch = 0, Batch()
         for write in writes:
             at = write.partition.at
@@ -351,12 +345,12 @@ class _Session:
             if write.partition.prune_due:
                 prune(state, write.partition.committed, place.now)
                 write.partition.prune_due = False
-            step = _apply(write, state, place)
+            step = apply(write, state, place)
             completion = completions.setdefault(at.partition, Completion(at, None, [], state))
             completion.outputs = [*completion.outputs, *step.outputs]
             if step.invocation is None:
                 received += 1
-                _book(batch, write, step)
+                book(batch, step)
                 moved = write.partition.done(write.work.record.offset)
                 completion.offset = completion.offset if moved is None else moved
             applied.append((write, step))
@@ -390,7 +384,7 @@ class _Session:
             for effect in due_effects(self._subscription.state(at.partition), now):
                 if abs(now - self._asked.get(effect.id, now - ASK_AGAIN)) >= ASK_AGAIN:
                     asked.append(effect)
-                    records.append(_expiry_record(effect, at.partition, now))
+                    records.append(expiry_record(effect, at.partition, now))
         if records:
             await self._log.append(records)
         self._asked = {
@@ -410,84 +404,6 @@ class _Session:
             await asyncio.wait(lanes, timeout=STOP_SECONDS)
         for lane in lanes:
             lane.cancel()
-
-
-class _Write:
-    """A change of a partition's state that waits for the writer."""
-
-    __slots__ = ("change", "done", "partition", "work")
-
-    def __init__(
-        self, partition: Partition, work: Work, change: Callable[[KeyedState, Place], Step]
-    ) -> None:
-        self.partition = partition
-        self.work = work
-        self.change = change
-        self.done: asyncio.Future[Step] = asyncio.get_running_loop().create_future()
-
-
-def _lane(work: Work, policy: Policy) -> str:
-    """What the work waits its turn with: everything that changes its target.
-
-    A look-up changes nothing and has a lane of its own by verb: one that hangs keeps neither the
-    others of a `parallel` nor the containment of the same address waiting.
-    """
-    if (effect := work.effect) is None:
-        return ""
-    route = policy.routes.get(effect.verb) if effect.operation == "apply" else None
-    if route is None or route.action.action_class is not ActionClass.READ:
-        return effect.target
-    return f"{effect.verb}\0{effect.target}"
-
-
-def _read(record: Record) -> Work:
-    if len(record.value) > MAX_EFFECT:
-        return Work(record, None, f"{len(record.value)} bytes, an effect has at most {MAX_EFFECT}")
-    try:
-        return Work(record, Effect.decode(record.value))
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        return Work(record, None, f"{'.'.join(str(key) for key in first['loc'])}: {first['msg']}")
-    except ValueError as error:
-        return Work(record, None, str(error))
-
-
-def _apply(write: _Write, state: KeyedState, place: Place) -> Step:
-    """Decide; a defect ends this effect with a failure and a dead letter, and no other."""
-    state.savepoint()
-    try:
-        return write.change(state, place)
-    except Exception as error:
-        state.rollback()
-        record = write.work.record
-        _log.exception("%s: %s could not be decided and is dead-lettered", NAME, record.position)
-        reason = f"{type(error).__name__}: {error}"
-        step = Step(dead_letters(NAME, record, "internal", reason, place.now), dead="internal")
-        if write.work.effect is not None and write.work.effect.run_id:
-            failure = Failure(kind="internal", message="the act stage has a defect; see the log")
-            result = failed(write.work.effect, failure, place.now)
-            step.outputs.append(returned(result, place.now))
-        return step
-
-
-def _book(batch: Batch, write: _Write, step: Step) -> None:
-    batch.outputs.extend(step.outputs)
-    if step.dead:
-        batch.dead[step.dead] += 1
-    elif step.filtered:
-        batch.filtered[step.filtered] += 1
-    else:
-        batch.sent += 1
-
-
-def _expiry_record(effect: Effect, partition: int, now: int) -> Outgoing:
-    return Outgoing(
-        Topics.EFFECTS,
-        effect.encode(),
-        key=effect.target.encode(),
-        timestamp=now,
-        partition=partition,
-    )
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

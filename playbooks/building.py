@@ -12,14 +12,10 @@ from playbooks.building_verbs import Mistake as Mistake
 from playbooks.building_verbs import VerbChecks
 from playbooks.building_verbs import nearest as nearest
 from playbooks.program import (
-    ACTION_FIELDS,
-    APPROVAL_FIELDS,
-    EACH_FIELDS,
     ITEM_NAMES,
     RESULT_NAMES,
     RUN_FIELDS,
     RUN_NAMES,
-    RUN_STEP_FIELDS,
     STEP_FIELDS,
     VERIFY,
     ActionStep,
@@ -34,6 +30,7 @@ from playbooks.program import (
     Verification,
     WaitStep,
 )
+from playbooks.program_parts import action_steps, fields_of
 from playbooks.source import CEL, KeyPath
 from playbooks.text import TextError, compile_text
 from responders.base import Action, ActionClass
@@ -41,7 +38,7 @@ from tocsin import expressions
 from tocsin.errors import ExpressionError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
     from jinja2 import Template
 
@@ -126,7 +123,7 @@ class _Builder(VerbChecks):
             vars={name: value for name, value in values.items() if value is not None},
             steps=steps,
             origin=origin,
-            by_path={step.path: step for step in _action_steps(steps)},
+            by_path={step.path: step for step in action_steps(steps)},
             concurrency=concurrency,
             outputs={name: value for name, value in outputs.items() if value is not None},
             exclude=exclude or self._asks_not,
@@ -195,7 +192,7 @@ class _Builder(VerbChecks):
             self._name(step.id, (*at, "id"))
             if (made := self._step(step, at)) is not None:
                 built.append(made)
-            self._seen[step.id] = _fields(step)
+            self._seen[step.id] = fields_of(step)
         return tuple(built)
 
     def _step(self, step: model.KnownStep, at: KeyPath) -> Step | None:
@@ -392,31 +389,3 @@ class _Builder(VerbChecks):
         if isinstance(value, list):
             return [self._input(item, (*at, index), names) for index, item in enumerate(value)]
         return value
-
-
-def _fields(step: model.KnownStep) -> Collection[str]:
-    match step:
-        case model.LetStep():
-            return (*STEP_FIELDS, *step.let)
-        case model.ParallelStep():
-            return (*STEP_FIELDS, *(branch.id for branch in step.parallel.branches))
-        case model.EachStep():
-            return EACH_FIELDS
-        case model.ApprovalStep():
-            return APPROVAL_FIELDS
-        case model.RunStep():
-            return RUN_STEP_FIELDS
-        case model.ActionStep():
-            return ACTION_FIELDS
-        case _:
-            return STEP_FIELDS
-
-
-def _action_steps(steps: tuple[Step, ...]) -> Iterator[ActionStep]:
-    for step in steps:
-        if isinstance(step, ActionStep):
-            yield step
-        elif isinstance(step, ParallelStep):
-            yield from step.branches
-        elif isinstance(step, EachStep):
-            yield step.do
