@@ -33,13 +33,17 @@ def value(risk: Mapping[str, Any], at: int) -> float:
 
 
 def add(risk: Mapping[str, Any], at: int, amount: float, what: str) -> dict[str, Any]:
-    """The risk after something was found; `what` names it (a detector, a rule)."""
+    """The risk after something was found; `what` names it (a detector, a rule).
+
+    One thing adds at most CAP, however often: risk is many things, not one that goes on.
+    """
     now = value(risk, at)
     parts: dict[str, float] = {}
     for name, worth, then in risk.get("p", ()):
         faded = worth * 0.5 ** (max(0, at - then) / HALF_LIFE)
         if faded > _FORGOTTEN:
             parts[name] = parts.get(name, 0.0) + faded
+    amount = max(0.0, min(amount, CAP - parts.get(what, 0.0)))
     parts[what] = parts.get(what, 0.0) + amount
     top = sorted(parts.items(), key=lambda part: (-part[1], part[0]))[:MAX_PARTS]
     told = [[name, round(worth, 2), at] for name, worth in top]

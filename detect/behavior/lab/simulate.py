@@ -40,17 +40,13 @@ def background(company: Company) -> Iterator[Timed]:
         waiting = waiting[cut:]
 
 
-def merged(*streams: Iterable[Timed]) -> Iterator[Document]:
-    """Streams ordered by time made into one."""
-    for _, document in heapq.merge(*streams, key=itemgetter(0)):
-        yield document
-
-
 def injected(stream: Iterable[Timed], attacks: Sequence[Attack]) -> Iterator[Document]:
     """A stream ordered by time with the events of attacks added, and what they silence left out."""
     silences = [attack.silence for attack in attacks if attack.silence is not None]
     added = sorted((timed for attack in attacks for timed in attack.events), key=itemgetter(0))
-    yield from merged(_heard(stream, silences), added)
+    both = heapq.merge(stream, added, key=itemgetter(0))
+    for _, document in _heard(both, silences):
+        yield document
 
 
 def _heard(stream: Iterable[Timed], silences: Sequence[tuple[str, int, int]]) -> Iterator[Timed]:
