@@ -367,7 +367,7 @@ async def restart(path: Path) -> dict[str, Any]:
             stage.tick(number, state, now)
         seconds, cpu = time.perf_counter() - began, time.process_time() - used
         grown = memory() - before
-        fired = sum(len(stage.tick(n, s, now + 21_600_000)) for n, s in enumerate(states))
+        fired = sum(len(stage.tick(n, s, now + 43_200_000)) for n, s in enumerate(states))
         await subscription.close()
     return {
         "bench": "playbooks",
