@@ -195,6 +195,7 @@ RARE = (
             _USER,
             (*_LOGON, "source.geo.country_iso_code"),
             ("T1078",),
+            budget=2.0,
         ),
         "source.geo.country",
         "signed in from the country {}",

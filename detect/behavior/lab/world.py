@@ -31,7 +31,7 @@ QUIET_DAYS = 12
 class Actor:
     """Somebody who can be attacked: name, workstation, its address, where they usually are.
 
-    `hour` is the hour (UTC) at which their day usually begins.
+    `hour` is the hour (UTC) at which their day usually begins; `calls` whether they use an API.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Actor:
     usual: Network
     device: str
     hour: float
+    calls: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ def of_company(company: Company) -> World:
             person.home(company.days),
             person.device,
             person.start - person.site.offset,
+            person.department.calls > 0,
         )
         for person in there
         if person.away[0] < 0 and person.trip[0] < 0

@@ -23,7 +23,7 @@ from detect.behavior.lab.scenarios.logons import (
 from detect.behavior.lab.scenarios.network import beacon, log_silence, request_flood, scraper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy as np
 
@@ -64,15 +64,26 @@ def attacks(
 
     The same seed and world give the same attacks. Raises KeyError for an unknown name.
     """
-    order = generator(seed, 5).permutation(len(world.people))
+    order: list[int] = generator(seed, 5).permutation(len(world.people)).tolist()
     made: list[Attack] = []
     for index, name in enumerate(names):
         for number in range(times if times is not None else FEWER.get(name, TIMES)):
-            actor = world.people[int(order[len(made) % len(order)])]
+            actor = _victim(world, order, len(made), calls=name == "stolen_key")
             rng = generator(seed, 6, index, number)
             attack = SCENARIOS[name](world, rng, actor, f"{name}-{number + 1}")
             made.append(_numbered(attack))
     return made
+
+
+def _victim(world: World, order: Sequence[int], number: int, *, calls: bool) -> Actor:
+    """The next person in the order; of those whose API access is stolen, one who has some.
+
+    These are taken from the other end, so that hardly anybody is attacked twice.
+    """
+    chosen = [at for at in reversed(order) if world.people[at].calls] if calls else order
+    if not chosen:
+        chosen = order
+    return world.people[chosen[number % len(chosen)]]
 
 
 def _numbered(attack: Attack) -> Attack:
