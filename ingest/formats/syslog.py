@@ -56,11 +56,6 @@ _SD_PARAM = re.compile(r' ([^ =\]"]{1,255})="([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.D
 _SD_ESCAPE = re.compile(r'\\(["\\\]])')
 
 
-#: What programs write behind the time, and no host is called.
-_LEVELS = frozenset(
-    ("TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL", "SEVERE")
-)
-
 _new = tuple.__new__
 
 
@@ -123,15 +118,11 @@ def _rest(text: str, received: int, zone: str) -> tuple[Header, str] | None:
     match = _TAGGED.fullmatch(rest)
     if match is not None:
         host, program, pid, message = match.groups()
-        if host in _LEVELS and pri is None:
-            return Header(at, unreadable=at is None), rest
         message, own = _unrepeated(message or "")
         return Header(at, host, program, pid, pri, own=own, unreadable=at is None), message
     host, message = None, rest
     if (match := _HOST.fullmatch(rest)) is not None:
         host, message = match.groups()
-        if host in _LEVELS and pri is None:
-            host, message = None, rest
     return Header(at, host, priority=pri, unreadable=at is None), message
 
 

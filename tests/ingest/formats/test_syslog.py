@@ -395,10 +395,3 @@ def test_a_message_beyond_the_bound_is_not_taken_apart() -> None:
     assert "event.action" not in fields
     assert fields["event.original"] == line
     assert fields["process.name"] == "sshd"
-
-
-def test_a_level_behind_the_time_is_no_host() -> None:
-    document = event("2024-05-01T10:00:00Z ERROR app: authentication failure for user mira")
-    assert "host" not in document
-    assert document["@timestamp"] == "2024-05-01T10:00:00.000Z"
-    assert event("2024-05-01T10:00:00Z error app: a failure")["host"]["name"] == "error"
