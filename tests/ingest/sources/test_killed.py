@@ -137,8 +137,13 @@ def name_of(record: Record) -> str:
     return name
 
 
-async def send_until_killed(post: Post, url: str, sender: str) -> tuple[set[int], int]:
-    """The batches that were acknowledged, and the one that was under way at the end."""
+async def send_until_killed(
+    post: Post, url: str, sender: str, heard: asyncio.Event
+) -> tuple[set[int], int]:
+    """The batches that were acknowledged, and the one that was under way at the end.
+
+    `heard` is set when the first one is acknowledged.
+    """
     acknowledged: set[int] = set()
     number = 0
     async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
@@ -146,6 +151,7 @@ async def send_until_killed(post: Post, url: str, sender: str) -> tuple[set[int]
             try:
                 if await post(http, sender, number):
                     acknowledged.add(number)
+                    heard.set()
             except httpx.TransportError:
                 return acknowledged, number
             number += 1
@@ -168,8 +174,13 @@ async def test_what_was_acknowledged_is_there_and_nothing_is_there_twice(tmp_pat
     durable = 0
     for round_ in range(ROUNDS):
         async with collector(store) as running:
+            heard = {
+                f"{kind}.{round_}{number}": asyncio.Event()
+                for kind in POSTS
+                for number in range(SENDERS)
+            }
             sending = {
-                name: asyncio.create_task(send_until_killed(post, running.http, name))
+                name: asyncio.create_task(send_until_killed(post, running.http, name, heard[name]))
                 for kind, post in POSTS.items()
                 for name in (f"{kind}.{round_}{number}" for number in range(SENDERS))
             }
@@ -178,6 +189,7 @@ async def test_what_was_acknowledged_is_there_and_nothing_is_there_twice(tmp_pat
                 for number in range(FLOODS)
             ]
             said = await running.told(2_000)
+            await asyncio.gather(*(first.wait() for first in heard.values()))
             durable += max(said, await running.kill())
             await asyncio.gather(*floods)
             sent |= {name: await task for name, task in sending.items()}
