@@ -169,7 +169,7 @@ def live(holders: Iterable[Holder], at: int) -> tuple[Holder, ...]:
 
 
 #: States in which the product is expected to have it.
-_IN_FORCE = (LeaseState.ACTIVE, LeaseState.ASKING)
+IN_FORCE = (LeaseState.ACTIVE, LeaseState.ASKING)
 
 
 def _apply(lease: Lease | None, request: Apply) -> Change:
@@ -198,7 +198,7 @@ def _opened(before: Lease | None, request: Apply) -> Lease:
         expires=expires,
         changed=max(request.at, before.changed + 1 if before else 0),
         undo_inputs=request.undo_inputs,
-        ask=request.hold.ask or (before.ask if before and before.state in _IN_FORCE else None),
+        ask=request.hold.ask or (before.ask if before and before.state in IN_FORCE else None),
         asked=before.asked if before else 0,
     )
 
@@ -227,7 +227,7 @@ def _due(lease: Lease, at: int) -> Change:
     when = due(lease)
     if when is None or at < when:
         return Change(lease, Todo.NOTHING)
-    if lease.state in _IN_FORCE and lease.ask is not None:
+    if lease.state in IN_FORCE and lease.ask is not None:
         asking = _changed(lease, at, state=LeaseState.ASKING, asked=lease.asked + 1)
         return Change(asking, Todo.ASK)
     if lease.state is LeaseState.ACTIVE:
@@ -238,7 +238,7 @@ def _due(lease: Lease, at: int) -> Change:
 def _release(lease: Lease, run_id: str | None, at: int) -> Change:
     if lease.state is LeaseState.RELEASED:
         return Change(lease, Todo.NOTHING)
-    if lease.state not in _IN_FORCE:
+    if lease.state not in IN_FORCE:
         return Change(lease, Todo.UNDO if run_id is None else Todo.NOTHING)
     if run_id is not None and run_id not in {holder.run_id for holder in lease.holders}:
         return Change(lease, Todo.NOTHING)

@@ -24,7 +24,7 @@ from playbooks.act_records import (
     store_lease,
 )
 from playbooks.drift_alert import alert_of
-from playbooks.leases import UNCONFIRMED, confirmed, lease_id
+from playbooks.leases import IN_FORCE, UNCONFIRMED, confirmed, lease_id
 from playbooks.targets import canonical_target
 from responders.base import Call, Idempotence
 from tocsin.contracts import Effect, Hold, Lease, LeaseState, Mode, RunEvent, Topics
@@ -149,7 +149,7 @@ def judged(lease: Lease | None, connector: str, *, held: bool) -> Drift | None:
     """
     if lease is None or lease.connector != connector or lease.state is LeaseState.RELEASED:
         return Drift.ORPHAN if held else None
-    if held or lease.state is not LeaseState.ACTIVE or UNCONFIRMED in lease.proof:
+    if held or lease.state not in IN_FORCE or UNCONFIRMED in lease.proof:
         return None
     return Drift.MISSING
 
@@ -218,7 +218,9 @@ def _reapplication(
     verdicts = tuple(guards.evaluate(again, route.action, policy.site, windows, place.now))
     if not guards.allowed(verdicts):
         return None
-    ttl = left + NATIVE_TTL_MARGIN if route.action.native_ttl else None
+    # What people are asked about at its end does not end by the product's own clock.
+    ends = route.action.native_ttl and lease.ask is None
+    ttl = left + NATIVE_TTL_MARGIN if ends else None
     key = digest("reapply", lease.id, lease.generation, effect.inputs["seen"])
     return Invocation(
         connector=route.connector,

@@ -227,6 +227,8 @@ def lease(**changes: object) -> Lease:
         (lease(state=LeaseState.UNDOING), "filter", True, None),
         (lease(state=LeaseState.UNDOING), "filter", False, None),
         (lease(state=LeaseState.UNDO_FAILED), "filter", False, None),
+        (lease(state=LeaseState.ASKING), "filter", True, None),
+        (lease(state=LeaseState.ASKING), "filter", False, Drift.MISSING),
         (lease(proof={"unconfirmed": True}), "filter", False, None),
     ],
 )

@@ -56,6 +56,10 @@ _SAID = (
 #: Lines of evidence that an approval shows.
 MAX_EVIDENCE = 5
 
+#: The colour of a lease by its state.
+_LEASE_TONES = {
+    "active": "held", "asking": "waiting", "undo_failed": "failed", "undoing": "running",
+}  # fmt: skip
 #: The colour of an event in a timeline.
 _TONES = {
     "succeeded": "ok", "decided": "ok", "finished": "completed", "failed": "failed",
@@ -152,9 +156,7 @@ def _lease(document: Mapping[str, Any], now: int) -> Row:
     expires = moment(document.get("expires"), now)
     return {
         "state": state.replace("_", " "),
-        "tone": {"active": "held", "undo_failed": "failed", "undoing": "running"}.get(
-            state, "done"
-        ),
+        "tone": _LEASE_TONES.get(state, "done"),
         "live": live,
         "verb": _text(document.get("verb")),
         "target": _text(document.get("target")),
