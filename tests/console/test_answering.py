@@ -175,7 +175,7 @@ async def test_somebody_signs_in_approves_sees_the_run_and_releases_the_lease(
         assert wrong.status_code == 401
         seen = await browser.post("/sign-in", data={"token": SECRETS["ASKING_ANA"], "next": page})
         for said in (f"Shut {ADDRESS} out?", "containment.webhook", "for 1 d", "ana, bor, mallory",
-                     "SSH Brute Force"):  # fmt: skip
+                     f"entity: <code>{ADDRESS}</code>", "SSH Brute Force"):  # fmt: skip
             assert said in seen.text
         form = dict(
             re.findall(r'type="hidden" name="(mark|plan|nonce)" value="([^"]+)"', seen.text)

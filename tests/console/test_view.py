@@ -12,6 +12,7 @@ from tests.console.conftest import NOW
 from tests.console.test_app import RUN, alert, event, lease
 from tocsin.clock import iso
 from tocsin.console import view
+from tocsin.console.questions import Question
 
 
 @pytest.mark.parametrize(
@@ -129,3 +130,17 @@ def test_any_document_can_be_shown(document: dict[str, Any]) -> None:
         view.dead_letter(document, NOW),
     ]
     assert all(text.isprintable() for row in rows for text in row.values() if isinstance(text, str))
+
+
+def test_an_approval_shows_what_an_action_takes_in_harmless_lines() -> None:
+    inputs = {"ip": "192.0.2.7", "why": "\x1b[31mred\nnext", "data": {"a": [1]}, "none": None,
+              "long": "x" * 10_000, "empty": ""}  # fmt: skip
+    asked = Question("q", "run-1", "ask", NOW, actions=({"verb": "v", "inputs": inputs},))
+    (action,) = view.question(asked, NOW)["actions"]
+    told = dict(action["inputs"])
+    assert told["ip"] == "192.0.2.7"
+    assert told["data"] == '{"a":[1]}'
+    assert set(told) == {"ip", "why", "data", "long"}
+    assert all(text.isprintable() and len(text) <= view.MAX_TEXT for text in told.values())
+    odd = Question("q", "run-1", "ask", NOW, actions=({"verb": "v", "inputs": [1]},))
+    assert view.question(odd, NOW)["actions"][0]["inputs"] == []

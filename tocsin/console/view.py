@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tocsin.clock import iso, parse_iso
 from tocsin.contracts import LeaseState
+from tocsin.ids import canonical_json
 from tocsin.text import printable
 
 if TYPE_CHECKING:
@@ -300,7 +301,19 @@ def _action(action: Mapping[str, Any]) -> Row:
         "target": _text(action.get("target")),
         "hold": span(hold) if isinstance(hold, int) and hold else "",
         "known": bool(action.get("known")),
+        "inputs": [(_text(name), _value(value)) for name, value in _items_of(action.get("inputs"))],
     }
+
+
+def _items_of(inputs: object) -> list[tuple[Any, Any]]:
+    """The inputs that have a value."""
+    found = inputs.items() if isinstance(inputs, dict) else ()
+    return [(name, value) for name, value in found if value not in ("", None)]
+
+
+def _value(value: object) -> str:
+    """An input as one line of text."""
+    return _text(value if isinstance(value, str) else canonical_json(value).decode())
 
 
 def _answer(answer: Mapping[str, Any], now: int) -> Row:
