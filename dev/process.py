@@ -77,6 +77,17 @@ def group_members(group: int) -> list[int]:
     return members
 
 
+def _stopped(group: int) -> bool:
+    """Whether every thread of a process group has stopped or ended."""
+    states = [
+        stat[0]
+        for member in group_members(group)
+        for task in Path(f"/proc/{member}/task").glob("[0-9]*")
+        if (stat := process_stat(int(task.name))) is not None
+    ]
+    return all(state in "TtZX" for state in states)
+
+
 def _has_threads(pid: str) -> bool:
     """Whether a zombie's other threads still run, and so hold its ports and locks."""
     try:
@@ -198,8 +209,17 @@ class Server(ABC):
             raise self.failure(f"survived SIGKILL for {KILL_TIMEOUT_S:.0f} s")
 
     def pause(self) -> None:
-        """Freeze the server (SIGSTOP): its connections stay open and are not answered."""
+        """Freeze the server (SIGSTOP): its connections stay open and are not answered.
+
+        The signal stops the threads one by one, and one of them may still answer meanwhile, so
+        this waits until none runs. Raises ServerError if one still does after `KILL_TIMEOUT_S`.
+        """
         self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + KILL_TIMEOUT_S
+        while self._leader is not None and not _stopped(self._leader):
+            if time.monotonic() > deadline:
+                raise self.failure(f"still ran {KILL_TIMEOUT_S:.0f} s after SIGSTOP")
+            time.sleep(POLL_INTERVAL_S)
 
     def resume(self) -> None:
         """Let a paused server go on (SIGCONT)."""

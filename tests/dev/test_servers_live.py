@@ -132,8 +132,10 @@ def test_kafka_keeps_records_over_a_kill(broker: KafkaServer) -> None:
 
 def test_kafka_answers_again_after_a_pause(broker: KafkaServer) -> None:
     broker.pause()
-    assert not broker.ready()
-    broker.resume()
+    try:
+        assert not broker.ready()
+    finally:
+        broker.resume()
     assert broker.ready()
 
 
@@ -188,8 +190,10 @@ def test_elasticsearch_keeps_documents_over_a_kill(node: ElasticsearchServer) ->
 
 def test_elasticsearch_answers_again_after_a_pause(node: ElasticsearchServer) -> None:
     node.pause()
-    assert not node.ready()
-    node.resume()
+    try:
+        assert not node.ready()
+    finally:
+        node.resume()
     assert node.ready()
 
 
