@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# One more than cores: many tests wait for processes that they started.
-WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) + 1)")
+# Two more than cores: many tests wait, for processes that they started or for a broker.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) + 2)")
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test check live bench lock clean
