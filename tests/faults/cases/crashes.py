@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -104,7 +103,7 @@ async def between_output_and_commit(world: World) -> list[Row]:
 async def rebalanced(world: World) -> list[Row]:
     """Case 5, first half: partitions move while a call is under way; it is resumed, not repeated.
 
-    Members join until one has taken the partition of the call from the first.
+    Three members join; the one that takes the partition of the call asks the product again.
     """
     world.use(contain("keyed"))
     world.target.plans["/keyed/apply"] = ["late"] * 3
@@ -113,7 +112,9 @@ async def rebalanced(world: World) -> list[Row]:
     await world.until("a call under way", lambda: world.target.requests["/keyed/apply"] == 1)
     for _ in range(3):
         world.engine.join()
-        await asyncio.sleep(0.2 if not world.backend.bootstrap else 2.0)  # time to rebalance in
+    await world.until(
+        "another member to take the call over", lambda: world.target.requests["/keyed/apply"] > 1
+    )
     world.target.plans.clear()
     world.target.release()
     await world.until("the run to end", lambda: world.finished() == ["completed"])
