@@ -180,13 +180,21 @@ async def test_a_range_is_told_and_never_removed(tmp_path: Path) -> None:
 
 
 async def test_what_a_guard_forbids_now_is_not_applied_again(tmp_path: Path) -> None:
-    product, now = Filter(), [SiteGuards()]
-    async with site(tmp_path, product, guards=lambda: now[0], reapply_missing=True) as bench:
+    product, now, asked = Filter(), [SiteGuards()], list[SiteGuards]()
+
+    def guards() -> SiteGuards:
+        asked.append(now[0])
+        return now[0]
+
+    async with site(tmp_path, product, guards=guards, reapply_missing=True) as bench:
         await blocked(bench)
         now[0] = SiteGuards(
             lists={"own": NamedList.parse("own", ("203.0.113.0/24",))}, never=("own",)
         )
-        await asyncio.sleep(0.2)  # the worker takes the lists with its next tick
+        async with asyncio.timeout(10):
+            # Asked a second time, the worker has put the first answer to use.
+            while asked.count(now[0]) < 2:  # noqa: ASYNC110  (the worker's own pace)
+                await asyncio.sleep(0.01)
         product.blocked.clear()
         await told(bench, "drift.missing")
         await looks(product, 3)
