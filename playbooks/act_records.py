@@ -44,11 +44,6 @@ OUTSIDE_RUN = -1
 EFFECT, LEASE, _AUDIT = "effect/", "lease/", "audit"
 
 
-def all_leases(state: State) -> list[Lease]:
-    """Every lease of the partition, released ones that are still remembered included."""
-    return [Lease.model_validate(state[key]) for key in state if key.startswith(LEASE)]
-
-
 def read_lease(state: State, verb: str, target: str) -> Lease | None:
     """The lease of a verb on a target."""
     stored = state.get(LEASE + leases.lease_id(verb, target))

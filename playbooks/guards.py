@@ -15,7 +15,7 @@ from playbooks.guard_hours import is_quiet
 from playbooks.ranges import RESERVED, NamedList, parse_interval
 from playbooks.targets import canonical_target
 from responders.base import Action, ActionClass, EntityKind
-from tocsin.contracts import Effect, Guard, Hold, Mode, Rate, Share, Verdict
+from tocsin.contracts import Effect, Hold, Mode, Rate, Share, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -282,8 +282,3 @@ def effective_mode(effect: Effect, site_mode: Mode) -> Mode:
     """Dry run if either the site or the effect says so."""
     both = (site_mode, effect.mode)
     return Mode.DRY_RUN if Mode.DRY_RUN in both else Mode.ENFORCE
-
-
-def unknown_lists(guard: Guard, site: SiteGuards) -> list[str]:
-    """Names a playbook uses that the site does not have."""
-    return [name for name in guard.never if name not in site.lists]
