@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 from typing import TYPE_CHECKING
@@ -18,14 +17,13 @@ from tocsin.cli.web import serve
 from tocsin.config import load
 from tocsin.console.control import Control
 from tocsin.contracts import Mode
+from tocsin.garbage import keep_what_is_loaded
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-#: New objects between two looks for garbage, and looks between two that go deeper.
-GC = (50_000, 20, 100)
 #: Mistakes in rules that are shown one by one at the start.
 SHOWN_ERRORS = 20
 
@@ -52,10 +50,7 @@ def run(config: Path | None, stages: str, until_idle: float | None) -> None:
     """
     wanted = tuple(name.strip() for name in stages.split(",") if name.strip())
     pipeline = Pipeline(load(config), stages=wanted, reread=lambda: load(config))
-    # What is loaded now stays. Going through it, and through windows and profiles, at every 700
-    # new objects cost observe and behavior 40 % of their time.
-    gc.freeze()
-    gc.set_threshold(*GC)
+    keep_what_is_loaded()
     asyncio.run(operate(pipeline, until_idle))
 
 
