@@ -19,6 +19,7 @@ RETRY_DELAY_S = 5.0
 GOALS: dict[str, tuple[str, ...]] = {
     "kafka": ("dependency:copy-dependencies", "-DincludeScope=runtime"),
     "elasticsearch": ("dependency:unpack-dependencies", "-DexcludeTransitive=true"),
+    "keycloak": ("dependency:unpack-dependencies", "-DexcludeTransitive=true"),
 }
 
 

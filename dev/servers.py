@@ -1,4 +1,4 @@
-"""Kafka and Elasticsearch for tests: `from dev.servers import kafka, elasticsearch`.
+"""Kafka, Elasticsearch and Keycloak for tests: `from dev.servers import kafka, elasticsearch`.
 
 From a shell, for work by hand: `python -m dev.servers fetch|start|stop|status [NAME]`. A server
 started so outlives the command and keeps its data in `.dev/run/NAME`.
@@ -13,16 +13,19 @@ from pathlib import Path
 from dev.elasticsearch import ElasticsearchServer, elasticsearch
 from dev.fetch import DOWNLOADS, fetch
 from dev.kafka import KafkaServer, kafka
+from dev.keycloak import KeycloakServer, keycloak
 from dev.process import LOOPBACK, Server, ServerError
 
 __all__ = [
     "ElasticsearchServer",
     "KafkaServer",
+    "KeycloakServer",
     "Server",
     "ServerError",
     "elasticsearch",
     "fetch",
     "kafka",
+    "keycloak",
 ]
 
 
@@ -34,10 +37,15 @@ def _elasticsearch(data_dir: Path, port: int) -> Server:
     return ElasticsearchServer(data_dir, port, outlive_parent=True)
 
 
+def _keycloak(data_dir: Path, port: int) -> Server:
+    return KeycloakServer(data_dir, port, outlive_parent=True)
+
+
 # Name -> its usual port and how it is made.
 SERVERS: dict[str, tuple[int, Callable[[Path, int], Server]]] = {
     "kafka": (9092, _kafka),
     "elasticsearch": (9200, _elasticsearch),
+    "keycloak": (8080, _keycloak),
 }
 
 

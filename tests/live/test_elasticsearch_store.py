@@ -7,9 +7,11 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from elasticsearch import AsyncElasticsearch
+from elasticsearch import AsyncElasticsearch, Elasticsearch
 
 from dev.elasticsearch import ElasticsearchServer
+from tests.cli.asking import alert as alert_of
+from tests.cli.conftest import target
 from tests.index.contract import StoreContract
 from tests.index.documents import (
     START,
@@ -20,9 +22,12 @@ from tests.index.documents import (
     lease_event,
     record,
 )
+from tests.live.audit_copy import AuditCopy, forged_after
+from tests.live.audit_site import STAGES, audited, verified
 from tocsin.alert_document import alert_document
+from tocsin.cli.pipeline import Pipeline
 from tocsin.clock import ManualClock
-from tocsin.config import StoreSettings
+from tocsin.config import StoreSettings, load
 from tocsin.contracts import DeadLetter, Topics
 from tocsin.errors import StoreUnavailable
 from tocsin.index.elasticsearch import ElasticsearchStore
@@ -30,6 +35,7 @@ from tocsin.index.sink import IndexSink
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from tocsin.index.store import Store
 
@@ -226,6 +232,47 @@ async def test_runs_and_leases_come_through_the_sink(store: ElasticsearchStore) 
     assert await store.count("runs") == 3
     (lease,) = await store.list("leases", limit=9, where={"target": "192.0.2.7"})
     assert lease["changed"] == START + 5
+
+
+def test_audit_verify_names_what_somebody_did_to_the_stores_copy(
+    node: ElasticsearchServer, namespace: str, tmp_path: Path
+) -> None:
+    store = {"backend": "elasticsearch", "url": node.url, "namespace": namespace}
+    with target() as product:
+        config = audited(tmp_path, product.url, store=store)
+        asyncio.run(contained(config, 4))
+    whole = verified(config)
+    assert (whole.code, whole.broken) == (0, [])
+    assert whole.total("store", "entries") == whole.total("log", "entries") >= 4
+
+    with Elasticsearch(node.url) as client:
+        copy = AuditCopy(client, namespace)
+        entries = copy.chain()
+        name, victim = entries[1].chain, entries[1]
+        with copy.altered(victim):
+            assert verified(config).broken == [("store", name, 1, "altered")]
+            assert verified(config, "--log-only").code == 0
+        with copy.dropped(victim):
+            assert verified(config).broken == [("store", name, 1, "missing")]
+        with copy.inserted(forged_after(entries[0])):
+            assert ("store", name, 1, "inserted") in verified(config).broken
+        with copy.inserted(forged_after(entries[-1])):
+            assert verified(config).broken == [("both", name, len(entries), "missing")]
+        # Written anew up to its end, the chain holds by itself; the log's copy tells.
+        with copy.rewritten(entries, 1):
+            assert ("both", name, 1, "altered") in verified(config).broken
+    assert verified(config).code == 0
+
+
+async def contained(config: Path, effects: int) -> None:
+    """Run the pipeline until so many addresses are contained and everything is in the store."""
+    pipeline = Pipeline(load(config), stages=STAGES)
+    async with pipeline, asyncio.TaskGroup() as group:
+        # The same target each time: one chain has all of them.
+        await pipeline.log.append([alert_of(n) for n in range(1, effects + 1)])
+        group.create_task(pipeline.run())
+        assert await pipeline.settle(60), pipeline.down()
+        pipeline.stop()
 
 
 async def test_a_kill_in_the_middle_loses_nothing_and_doubles_nothing(

@@ -1,33 +1,34 @@
 """Keycloak itself: a session that is alive before and refused after; an account off and on.
 
-It takes up to two minutes to start, so it is run only where TOCSIN_KEYCLOAK names the directory of
-an unpacked distribution (Maven: org.keycloak:keycloak-quarkus-dist:26.7.3:zip).
+First by the connector alone, then by a playbook of the library, from the alert to the lease's end.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import socket
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import orjson
 import pytest
+import yaml
 
+from dev.keycloak import ADMIN, ADMIN_PASSWORD
+from dev.servers import keycloak
+from playbooks.act_undo import release_record
 from responders.base import Call
 from responders.keycloak import Keycloak, KeycloakConfig
+from tests.cli.asking import AT, asking, load_yaml, site
+from tocsin.alert_document import alert_document
+from tocsin.contracts import Alert, Rule, Topics
 from tocsin.errors import ConnectorError
+from tocsin.log.base import Outgoing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
-HOME = os.environ.get("TOCSIN_KEYCLOAK", "")
-pytestmark = [
-    pytest.mark.live,
-    pytest.mark.skipif(not HOME, reason="TOCSIN_KEYCLOAK names no distribution"),
-]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 
 REVOKE, DISABLE = "identity.revoke_sessions", "identity.disable_user"
 LIFESPAN = 120
@@ -59,42 +60,31 @@ class Realm:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    argv = [f"{HOME}/bin/kc.sh", "start-dev", "--db=dev-mem", "--http-host=127.0.0.1",
-            f"--http-port={port}"]  # fmt: skip
-    admin = {"KC_BOOTSTRAP_ADMIN_USERNAME": "admin", "KC_BOOTSTRAP_ADMIN_PASSWORD": "admin"}
-    with subprocess.Popen(
-        argv, env={**os.environ, **admin}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with keycloak(tmp_path_factory.mktemp("keycloak")) as started:
+        yield started.url
+
+
+@pytest.fixture
+async def realm(server: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Realm]:
+    """A realm of its own for each test."""
+    monkeypatch.setenv("KC_SECRET", "canary-secret")
+    async with httpx.AsyncClient(timeout=30) as http:
+        headers = await admin(http, server)
+        yield await made(http, server, headers)
+        await http.delete(f"{server}/admin/realms/corp", headers=await admin(http, server))
 
 
 async def admin(http: httpx.AsyncClient, url: str) -> dict[str, str]:
-    """The administrator's header, once the server is up."""
-    form = {"grant_type": "password", "client_id": "admin-cli", "username": "admin",
-            "password": "admin"}  # fmt: skip
-    async with asyncio.timeout(240):
-        while True:
-            try:
-                told = await http.post(
-                    f"{url}/realms/master/protocol/openid-connect/token", data=form
-                )
-                if told.status_code == 200:
-                    return {"authorization": f"Bearer {told.json()['access_token']}"}
-            except httpx.TransportError:
-                await asyncio.sleep(0.2)
-            await asyncio.sleep(0.2)
+    """The administrator's header."""
+    form = {"grant_type": "password", "client_id": "admin-cli", "username": ADMIN,
+            "password": ADMIN_PASSWORD}  # fmt: skip
+    told = await http.post(f"{url}/realms/master/protocol/openid-connect/token", data=form)
+    return {"authorization": f"Bearer {told.raise_for_status().json()['access_token']}"}
 
 
-async def made(http: httpx.AsyncClient, url: str) -> Realm:
+async def made(http: httpx.AsyncClient, url: str, headers: dict[str, str]) -> Realm:
     """A realm with a user, an application and Tocsin's client."""
-    headers = await admin(http, url)
     audience = {
         "name": "aud",
         "protocol": "openid-connect",
@@ -127,46 +117,112 @@ async def made(http: httpx.AsyncClient, url: str) -> Realm:
     return Realm(url, http)
 
 
-async def test_sessions_end_and_an_account_is_off_and_on_again(
-    server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KC_SECRET", "canary-secret")
+async def test_sessions_end_and_an_account_is_off_and_on_again(realm: Realm) -> None:
     reference = "env:KC_SECRET"
-    config = KeycloakConfig(url=server, realm="corp", client_secret=reference, allow_http=True)
-    async with httpx.AsyncClient(timeout=30) as http:
-        realm = await made(http, server)
-        keycloak = Keycloak(config)
-        assert "corp has" in await keycloak.check()
-        tokens = (await realm.login()).json()
-        # Without this the rest could pass on tokens that never worked.
-        assert await realm.active(tokens["access_token"])
-        tokens = (await realm.refresh(tokens["refresh_token"])).json()
+    config = KeycloakConfig(url=realm.url, realm="corp", client_secret=reference, allow_http=True)
+    keycloak = Keycloak(config)
+    assert "corp has" in await keycloak.check()
+    tokens = (await realm.login()).json()
+    # Without this the rest could pass on tokens that never worked.
+    assert await realm.active(tokens["access_token"])
+    tokens = (await realm.refresh(tokens["refresh_token"])).json()
 
-        def call(verb: str, user: str = "mallory") -> Call:
-            return Call(verb, user, {"user": user}, "k", 30_000)
+    def call(verb: str, user: str = "mallory") -> Call:
+        return Call(verb, user, {"user": user}, "k", 30_000)
 
-        listed = await keycloak.act(call("identity.list_sessions"))
-        assert listed["count"] == 1
-        told = await keycloak.act(call(REVOKE, "mallory@example.com"))
-        assert (told["revoked"], told["open"], told["residual_seconds"]) == (1, 0, LIFESPAN)
-        assert not await realm.active(tokens["access_token"])
-        refused = await realm.refresh(tokens["refresh_token"])
+    listed = await keycloak.act(call("identity.list_sessions"))
+    assert listed["count"] == 1
+    told = await keycloak.act(call(REVOKE, "mallory@example.com"))
+    assert (told["revoked"], told["open"], told["residual_seconds"]) == (1, 0, LIFESPAN)
+    assert not await realm.active(tokens["access_token"])
+    refused = await realm.refresh(tokens["refresh_token"])
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+    assert (await keycloak.act(call(REVOKE)))["revoked"] == 0
+
+    assert await keycloak.probe(call(DISABLE)) is None
+    proof = await keycloak.act(call(DISABLE))
+    assert await keycloak.probe(call(DISABLE)) is not None
+    assert (await realm.login()).status_code == 400
+    await keycloak.undo(call(DISABLE), proof)
+    assert await keycloak.probe(call(DISABLE)) is None
+    back = await realm.login()
+    assert back.status_code == 200
+    headers = {"authorization": f"Bearer {back.json()['access_token']}"}
+    account = await realm.http.get(f"{realm.url}/admin/realms", headers=headers)
+    assert account.status_code == 403, "a user is no administrator"
+    user = await keycloak._user(call(DISABLE))
+    assert (user["firstName"], user["email"]) == ("Mallory", "mallory@example.com")
+    with pytest.raises(ConnectorError, match="has no user nobody"):
+        await keycloak.act(call(REVOKE, "nobody"))
+    await keycloak.close()
+
+
+async def test_a_playbook_ends_the_sessions_of_a_stolen_token_and_shuts_the_account_for_a_day(
+    realm: Realm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ANA", "BOR", "MALLORY", "SAM"):
+        monkeypatch.setenv(f"ASKING_{name}", f"token-of-{name}-for-tests")
+    monkeypatch.setenv("ASKING_KEY", "a key that signs nothing but the links of tests")
+    before = (await realm.login()).json()
+    assert await realm.active(before["access_token"])
+    alive = (await realm.refresh(before["refresh_token"])).json()
+    assert await realm.active(alive["access_token"])
+    async with asking(configured(tmp_path, realm), stolen_token()) as world:
+        question = await world.asked()
+        assert not await realm.active(alive["access_token"])
+        refused = await realm.refresh(alive["refresh_token"])
         assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
-        assert (await keycloak.act(call(REVOKE)))["revoked"] == 0
+        assert (await realm.login()).status_code == 200, "only the sessions are ended so far"
 
-        assert await keycloak.probe(call(DISABLE)) is None
-        proof = await keycloak.act(call(DISABLE))
-        assert await keycloak.probe(call(DISABLE)) is not None
+        ana = world.people.named("ana")
+        assert ana is not None
+        await world.desk.answer(ana, question, plan=question.plan, approve=True)
+        await world.settle()
         assert (await realm.login()).status_code == 400
-        await keycloak.undo(call(DISABLE), proof)
-        assert await keycloak.probe(call(DISABLE)) is None
-        back = await realm.login()
-        assert back.status_code == 200
-        headers = {"authorization": f"Bearer {back.json()['access_token']}"}
-        account = await http.get(f"{server}/admin/realms", headers=headers)
-        assert account.status_code == 403, "a user is no administrator"
-        user = await keycloak._user(call(DISABLE))
-        assert (user["firstName"], user["email"]) == ("Mallory", "mallory@example.com")
-        with pytest.raises(ConnectorError, match="has no user nobody"):
-            await keycloak.act(call(REVOKE, "nobody"))
-        await keycloak.close()
+        record = release_record(DISABLE, "mallory", by="ana", at=world.pipeline.clock.now())
+        await world.pipeline.log.append([record])
+        await world.settle()
+        assert (await realm.login()).status_code == 200
+    [report] = list((tmp_path / "reports").rglob("*.md"))
+    # After the sign-out, and after the account was disabled.
+    assert report.read_text("utf-8").count("At most 2 min") == 2
+
+
+def configured(directory: Path, realm: Realm) -> Path:
+    """A site whose only playbook is the library's, and whose identity provider is this realm."""
+    path = site(directory, "http://127.0.0.1:9")
+    (directory / "playbooks" / "ask.yml").unlink()
+    content = load_yaml(path)
+    content["playbooks"] = {"builtin": ["token-theft"]}
+    content["response"]["connectors"] = {
+        "sso": {
+            "type": "keycloak", "url": realm.url, "realm": "corp",
+            "client_secret": "env:KC_SECRET", "allow_http": True,
+        }
+    }  # fmt: skip
+    path.write_text(yaml.safe_dump(content), "utf-8")
+    return path
+
+
+def stolen_token() -> Outgoing:
+    """A critical alert about a stolen session of the user."""
+    made = Alert(
+        id=f"{1:032d}",
+        rule=Rule(
+            id="rule-1", name="Session Cookie From Two Places", hash="h", level="critical",
+            tags=("attack.t1539",),
+        ),
+        severity=99,
+        key="mallory",
+        window_start=AT - 3_600_000,
+        window=3_600_000,
+        revision=1,
+        count=2,
+        first_seen=AT - 60_000,
+        last_seen=AT,
+        fields={"user.name": "mallory", "source.ip": "203.0.113.9"},
+        entities={"user.name": ("mallory",)},
+        message="Session Cookie From Two Places: mallory",
+    )  # fmt: skip
+    value = orjson.dumps(alert_document(made))
+    return Outgoing(Topics.ALERTS, value, key=made.id.encode(), timestamp=AT)
