@@ -40,7 +40,8 @@ class AuditCopy:
             entry = AuditEntry.model_validate(hit["_source"]["tocsin"]["audit"])
             if entry.chain.startswith("act-"):
                 found.setdefault(entry.chain, []).append(entry)
-        return sorted(max(found.values(), key=lambda chain: len(chain)), key=lambda entry: entry.seq)
+        longest = max(found.values(), key=len)
+        return sorted(longest, key=lambda entry: entry.seq)
 
     @contextmanager
     def altered(self, entry: AuditEntry) -> Iterator[None]:
