@@ -271,6 +271,9 @@ _SHORT_ISO = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d))?(Z|[+-]\d\d:?\d\d
 _CLF_BARE = re.compile(
     r"(\d{1,2})/([A-Z][a-z]{2})/(\d{4})[: ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?", re.ASCII
 )
+_YEAR_FIRST = re.compile(
+    r"(\d{4}) ([A-Z][a-z]{2}) +(\d{1,2}),? (\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?", re.ASCII
+)
 _DIGITS = re.compile(r"\d{9,19}(?:\.\d{1,9})?", re.ASCII)
 
 #: Names of zones that are written behind times: RFC 2822, and those of one meaning in use.
@@ -353,6 +356,9 @@ def _read_numeric(text: str, zone: str) -> Instant | None:
         return common_log(text)
     if match := _CLF_BARE.fullmatch(text):
         day, month, year, hour, minute, second, fraction = match.groups()
+        return _civil((year, _month(month), day, hour, minute, second), fraction, zone)
+    if match := _YEAR_FIRST.fullmatch(text):
+        year, month, day, hour, minute, second, fraction = match.groups()
         return _civil((year, _month(month), day, hour, minute, second), fraction, zone)
     if match := _SHORT_ISO.fullmatch(text):
         day, clock, offset = match.groups()

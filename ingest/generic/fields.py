@@ -25,6 +25,7 @@ _NAMES = frozenset({"user.name", "user.full_name", "source.user.name"})
 _SHAPES = {
     "cloud.region": re.compile(r"[A-Za-z][A-Za-z0-9 -]{1,31}"),
     "network.protocol": re.compile(r"[A-Za-z][\w.+/-]{0,31}(?: [\w.+/-]{1,32}){0,3}"),
+    "http.request.method": re.compile(r"[A-Z]{3,17}(?:-[A-Z]{3,12})?"),
     "network.application": re.compile(r"[A-Za-z][\w.+/ -]{0,63}"),
 }
 

@@ -88,6 +88,8 @@ network.packets      60 packets : count|network
 # users
 user                 84 name : user ! process|file|host|domain|agent|src|dst|target|app|group|role|service|provider
 user                 82 upn|user : user|actor ! target
+user                 64 name : process user ! parent|grand|target|file|src|dst|group
+user                 62 user : process ! parent|grand|target|file|type|agent|group|src|dst
 user                 72 user ! process|file|type|agent|src|dst|target|app|group|effective|device|role|service|query|risk|old|os
 user                 66 upn
 user                 76 name : account ! cloud|organization|tenant|process|target|service|storage|domain|subscription|src|dst

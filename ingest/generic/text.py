@@ -76,6 +76,10 @@ _PAIR = re.compile(
     r"(?<![\w.\-/@])([A-Za-z][\w.\-]{1,40}) ?(=|: ?) ?"
     r"(\"[^\"]{0,1024}\"|'[^']{0,1024}'|\[[^\]\s]{0,256}\]|<[^>\s]{0,256}>|[^\s,;|()\[\]\"'<>]{1,1024})"
 )
+_LABELLED = re.compile(
+    r"(?:^|[,;|\t\n]) {0,3}([A-Z][A-Za-z0-9]{0,30}(?:[ /_-][A-Za-z0-9]{1,30}){0,3}) ?: ?"
+    r"([^,;|\t\n]{1,1024})"
+)
 _USER = re.compile(
     r"\b(?:user(?: ?name| id)?|login|account|acct|logname|usr|principal)\b"
     r"(?: ?(?:name|id|account))?[ :=]{1,3}['\"\[(<]{0,2}([\w.@\\$+/-]{1,128})",
@@ -132,6 +136,8 @@ def read(
         _time(text, found, ceiling)
         _program(text, found, ceiling)
         _request(text, found, ceiling)
+    if whole:
+        _labelled(text, found, resolver, ceiling)
     pairs = _pairs(text, found, resolver, ceiling)
     _addresses(text, found, ceiling)
     _names(text, found, ceiling, pairs)
@@ -211,6 +217,25 @@ def _pairs(text: str, found: Candidates, resolver: Resolver, ceiling: int) -> se
             found.offer(target, min(score - 15, ceiling + 12), value)
             filled.add(target)
     return filled
+
+
+#: So many `Name of it: value` between separators are fields, not prose.
+LABELS = 3
+
+
+def _labelled(text: str, found: Candidates, resolver: Resolver, ceiling: int) -> None:
+    """`Computer name: ws-7,Risk name: X`: names of several words, with separators between pairs."""
+    if text.count(": ") < LABELS:
+        return
+    pairs = _LABELLED.findall(text)[:MAX_PAIRS]
+    if len(pairs) < LABELS:
+        return
+    for name, value in pairs:
+        value = value.strip(" \"'")
+        if not value or value.lower() in _NOT_USERS:
+            continue
+        for target, score in resolver(name).targets:
+            found.offer(target, min(score - 10, ceiling + 14), value)
 
 
 def _plain(target: str, value: str) -> bool:

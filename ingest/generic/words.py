@@ -49,7 +49,7 @@ _WORDS = {
     "hostmachine nodename pc vm station",
     "device": "device devices dev dvc appliance",
     "agent": "agent agents sensor",
-    "observer": "observer observers reporter reporting collector gateway firewall probe logger",
+    "observer": "observer observers reporter reporting collector gateway firewall probe",
     "process": "process processes proc prc image program",
     "file": "file files filename attachment attachments",
     "directory": "directory folder dir folders",

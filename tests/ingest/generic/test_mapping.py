@@ -31,6 +31,10 @@ def of_json(**fields: Any) -> dict[str, Any]:
 
 JSON: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (
+        {"process": {"username": "CORP\\ann", "image_name": "C:\\Windows\\sc.exe", "pid": 4}},
+        {"user.name": "ann", "user.domain": "CORP", "process.name": "sc.exe", "process.pid": 4},
+    ),
+    (
         {"srcIp": "192.0.2.1", "srcPort": "4711", "dstIp": "198.51.100.7", "dstPort": 443},
         {
             "source.ip": "192.0.2.1",
@@ -353,3 +357,11 @@ def test_an_id_is_no_name_of_a_user_with_an_address() -> None:
 def test_when_it_occurred(name: str) -> None:
     event = of_json(**{name: "20-May-2024 09:08:10", "host": "pc7"})
     assert event["@timestamp"] == "2024-05-20T09:08:10.000Z"
+
+
+def test_a_method_that_is_no_verb_and_a_logger_are_not_what_they_seem() -> None:
+    event = of_json(event="user.login", method="local", logger="http.access", user="ann")
+    assert event["user.name"] == "ann"
+    assert "http.request.method" not in event
+    assert "observer.name" not in event
+    assert of_json(method="PROPFIND", url="/a")["http.request.method"] == "PROPFIND"

@@ -51,6 +51,10 @@ LINES: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     ("session of client [2001:db8::1]:4711 closed", {"source.ip": "2001:db8::1"}),
+    (
+        "Worm found,Computer name: ws-7,Source IP: 192.0.2.1,User Name: ann,Risk name: Odd.Worm",
+        {"host.name": "ws-7", "source.ip": "192.0.2.1", "user.name": "ann"},
+    ),
     ("query: www.example.com IN AAAA", {"dns.question.name": "www.example.com"}),
     ("logout user='ann lee' ip=192.0.2.1", {"user.name": "ann lee", "source.ip": "192.0.2.1"}),
     (
