@@ -1,38 +1,36 @@
 """The decide stage: commands in; effects, run events and audit entries out; runs as state.
 
-Keys of the state: `run/<id>` what changes with each command, `alert/<id>` and `playbook/<id>`
-what does not (written once, dropped when the run is finished), `audit` the head of the chain; see
-gates.py and poison.py for the others.
+Keys of the state: runs as in `run_store`, `audit` the head of the chain; see gates.py and poison.py
+for the others.
 """
 
 from __future__ import annotations
 
 import logging
-import weakref
-from dataclasses import dataclass, field
 from functools import lru_cache
-from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, cast
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from playbooks.clockwork import Clockwork, wind
+from playbooks.ended import KEPT_WHOLE, forgotten_at, shrinks_at
 from playbooks.expiring import OWN_ACTIONS
 from playbooks.gates import meet, meets
 from playbooks.loading import from_canonical
 from playbooks.poison import Ward
 from playbooks.reducer import Transition, quarantine, reduce
 from playbooks.run_state import Phase, RunState
+from playbooks.run_store import forget_run, load_run, save_run, shrink_run
 from tocsin import audit
 from tocsin.contracts import Command, Effect, Mode, Pardon, RunEvent, Start, Timer, Topics
 from tocsin.errors import BadInput
 from tocsin.ids import content_hash
 from tocsin.log.base import Outgoing
 from tocsin.stage import Batch
-from tocsin.state import peek
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from playbooks.loading import PlaybookSet
     from playbooks.program import Playbook
@@ -42,61 +40,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RUN, ALERT, PLAYBOOK, AUDIT = "run/", "alert/", "playbook/", "audit"
+AUDIT = "audit"
 
-#: A timer command that changed nothing after this long (ms) is written once more.
-TIMER_REPEAT = 10_000
 #: Pinned playbooks that are kept compiled, most recently used.
 MAX_COMPILED = 64
 
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
-
-
-def load_run(state: State, run_id: str) -> RunState | None:
-    """The run of that id in a partition's state, None if there is none."""
-    kept = state.get(RUN + run_id)
-    if kept is None:
-        return None
-    whole = {**kept, "alert": state.get(ALERT + run_id, {})}
-    return RunState.from_json({**whole, "source": state.get(PLAYBOOK + run_id, {})})
-
-
-def save_run(state: State, run: RunState) -> None:
-    """Store a run; its alert and playbook only where they changed."""
-    whole = run.to_json()
-    for prefix, name in ((ALERT, "alert"), (PLAYBOOK, "source")):
-        part = whole.pop(name, None)
-        if part:
-            if state.get(prefix + run.run_id) != part:
-                state[prefix + run.run_id] = part
-        else:
-            state.pop(prefix + run.run_id, None)
-    state[RUN + run.run_id] = whole
-
-
-def forget_run(state: State, run_id: str) -> None:
-    """Delete everything that is kept of a run."""
-    for prefix in (RUN, ALERT, PLAYBOOK):
-        state.pop(prefix + run_id, None)
-
-
-@dataclass(slots=True)
-class _Clockwork:
-    """Timers of one partition in memory, only a hint: the state decides what is due.
-
-    `state` is the state it was made from; another object in its place (a rebalance, a restart)
-    means that it is to be made anew. An entry is (when to look, run, timer, due).
-    """
-
-    state: Callable[[], object]
-    heap: list[tuple[int, str, str, int]] = field(default_factory=list)
-
-    def set(self, before: RunState | None, run: RunState) -> None:
-        """Note the timers that are new in `run`."""
-        known = before.timers if before else {}
-        for timer, due in run.timers.items():
-            if known.get(timer) != due:
-                heappush(self.heap, (due, run.run_id, timer, due))
 
 
 class DecideStage:
@@ -107,31 +56,50 @@ class DecideStage:
     stateful = True
 
     def __init__(
-        self, playbooks: PlaybookSet, mode: Mode, *, actions: Mapping[str, Action]
+        self,
+        playbooks: PlaybookSet,
+        mode: Mode,
+        *,
+        actions: Mapping[str, Action],
+        kept_whole: int = KEPT_WHOLE,
     ) -> None:
+        """`kept_whole` is how long a finished run is kept as it is, ms (see `ended`)."""
         self._playbooks = playbooks
         self._mode = mode
         self._actions = {**actions, **OWN_ACTIONS}
-        self._clockworks: dict[int, _Clockwork] = {}
+        self._kept_whole = kept_whole
+        self._clockworks: dict[int, Clockwork] = {}
         self._compiled = lru_cache(maxsize=MAX_COMPILED)(self._compile)
 
     def process(self, records: Sequence[Record], state: State, now: int) -> Batch:
         """Apply commands in order; raises BadInput for what is no command."""
-        batch = Batch()
+        batch, latest = Batch(), 0
         for record in records:
-            self._apply(_command(record), record.partition, state, batch)
+            command = _command(record)
+            latest = max(latest, command.at)
+            self._apply(command, record.partition, state, batch)
+        for partition in {record.partition for record in records}:
+            # Last, so that nothing is taken from the clockwork for what is then rolled back.
+            self._clockwork(partition, state).sweep(state, latest)
         return batch
 
     def tick(self, partition: int, state: State, now: int) -> Sequence[Outgoing]:
         """Timer commands that are due; after a restart also the effects without an answer."""
         outputs: list[Outgoing] = []
+        clockwork = self._clockwork(partition, state)
+        waiting, clockwork.waiting = clockwork.waiting, []
+        for run_id in waiting:
+            if (run := load_run(state, run_id)) is not None:
+                outputs += [_effect(e, now) for e in run.unanswered()]
+        outputs += [_timer(timer, now) for timer in clockwork.due(state, now)]
+        return outputs
+
+    def _clockwork(self, partition: int, state: State) -> Clockwork:
+        """Made anew for another state: after a rebalance, after a restart."""
         clockwork = self._clockworks.get(partition)
         if clockwork is None or clockwork.state() is not state:
-            clockwork, runs = _wind(state)
-            self._clockworks[partition] = clockwork
-            outputs += [_effect(e, now) for run in runs for e in run.unanswered()]
-        outputs += [_timer(timer, now) for timer in _due(clockwork, state, now)]
-        return outputs
+            clockwork = self._clockworks[partition] = wind(state, self._kept_whole)
+        return clockwork
 
     def _apply(self, command: Command, partition: int, state: State, batch: Batch) -> None:
         if meets(command):
@@ -143,7 +111,11 @@ class DecideStage:
             batch.outputs += ward.pardon(command)
             batch.sent += 1
             return
+        clockwork = self._clockwork(partition, state)
         before = load_run(state, command.run_id)
+        if before is not None and before.finished and forgotten_at(before.finished) <= command.at:
+            forget_run(state, command.run_id)
+            before = None
         if before is None and not isinstance(command, Start):
             batch.filtered["unknown_run"] += 1
             return
@@ -165,10 +137,10 @@ class DecideStage:
         if step.state is None:
             forget_run(state, command.run_id)
             return
-        save_run(state, step.state)
-        clockwork = self._clockworks.get(partition)
-        if clockwork is not None and clockwork.state() is state:
-            clockwork.set(before, step.state)
+        save_run(state, step.state, before)
+        clockwork.changed(before, step.state)
+        if (at := step.state.finished) and shrinks_at(at, self._kept_whole) <= command.at:
+            shrink_run(state, command.run_id)
         for event in step.events:
             batch.outputs.append(_event(event))
             batch.outputs.append(_audited(event, step.state, partition, state))
@@ -231,40 +203,6 @@ def _command(record: Record) -> Command:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise BadInput("command", f"this is no command: {first['loc']}: {first['msg']}") from None
-
-
-def _wind(state: State) -> tuple[_Clockwork, list[RunState]]:
-    """Timers of all runs, and the runs with effects that have no answer."""
-    clockwork = _Clockwork(_reference(state))
-    waiting: list[RunState] = []
-    for key in state:
-        if not key.startswith(RUN):
-            continue
-        # A look: of the runs that wait a restart makes no objects.
-        run_id, kept = key.removeprefix(RUN), peek(state, key)
-        for timer, due in kept.get("timers", {}).items():
-            clockwork.heap.append((due, run_id, timer, due))
-        if kept.get("outbox") and (run := load_run(state, run_id)) is not None:
-            waiting.append(run)
-    heapify(clockwork.heap)
-    return clockwork, waiting
-
-
-def _reference(state: State) -> Callable[[], object]:
-    try:
-        return weakref.ref(state)
-    except TypeError:  # a plain dict cannot be referred to weakly
-        return lambda: state
-
-
-def _due(clockwork: _Clockwork, state: State, now: int) -> Iterator[Timer]:
-    heap = clockwork.heap
-    while heap and heap[0][0] <= now:
-        _, run_id, name, due = heappop(heap)
-        kept = state.get(RUN + run_id, {}).get("timers", {})
-        if kept.get(name) == due:
-            yield Timer(run_id=run_id, timer=name, due=due, at=now)
-            heappush(heap, (now + TIMER_REPEAT, run_id, name, due))
 
 
 def _timer(timer: Timer, now: int) -> Outgoing:

@@ -22,8 +22,6 @@ from tocsin.ids import digest
 if TYPE_CHECKING:
     from tocsin.contracts import Command, Decision, Result, Start, Timer
 
-#: A finished run is remembered this long: a late result or alert must find it.
-RETENTION = 7 * 86_400_000
 #: What the timeline keeps of an event's data, and how much text of each.
 _TIMELINE_KEYS = (
     "alert", "applied", "attempt", "by", "comment", "decision", "due", "effect", "failure", "if",
@@ -69,7 +67,7 @@ class Journal:
         self.commands.append(command)
 
     def set(self, **changes: Any) -> None:
-        self.state = self.state.model_copy(update=changes)
+        self.state = self.state.but(**changes)
 
     def emit(self, kind: str, step: str, data: dict[str, Any]) -> None:
         seq = self.state.seq
@@ -95,7 +93,7 @@ class Journal:
         self.set(seq=seq + 1, timeline=timeline)
 
     def put(self, path: str, **changes: Any) -> None:
-        step = self.state.step(path).model_copy(update=changes)
+        step = self.state.step(path).but(**changes)
         self.set(steps={**self.state.steps, path: step})
 
     def arm(self, timer: str, due: int) -> None:
@@ -120,14 +118,11 @@ class Journal:
                     outcome=outcome.value, reason=reason, output=output or {}, at=at,
                 )
             )  # fmt: skip
-        slim = {
-            path: step.model_copy(update={"output": {}, "verdicts": ()})
-            for path, step in state.steps.items()
-        }
+        slim = {path: step.but(output={}, verdicts=()) for path, step in state.steps.items()}
         releases = {k: e for k, e in state.outbox.items() if e.operation != "apply"}
         self.set(
             phase=Phase.FINISHED, outcome=outcome, reason=reason, finished=at, steps=slim,
-            outbox=releases, timers={"retention": at + RETENTION}, alert={}, source={},
+            outbox=releases, timers={}, alert={}, source={},
             vars={}, inputs={}, gate="", restart=None, timeline=(),
         )  # fmt: skip
 

@@ -112,7 +112,8 @@ def _again(state: RunState, command: Start, playbook: Playbook) -> bool:
 
 
 def _restart(state: RunState, command: Start, playbook: Playbook, mode: Mode) -> Transition:
-    pinned = state.model_copy(update={"source": playbook.source})
+    # A tombstone may have come back: it knows no version.
+    pinned = state.but(source=playbook.source, version=playbook.version, hash=playbook.hash)
     turn = Turn(next_epoch(pinned, command, command.at), playbook, mode, command.at)
     turn.start()
     return _transition(turn)
@@ -133,7 +134,7 @@ def quarantine(state: RunState | None, command: Command, reason: str) -> Transit
         return Transition(state, changed=False)
     journal = Journal(state, command.at)
     changes: dict[str, Any] = {"outbox": {}, "timers": {}, "restart": None, "fault": reason}
-    journal.state = journal.state.model_copy(update=changes)
+    journal.set(**changes)
     journal.emit("failed", "", {"reason": reason, "quarantined": True})
     journal.finish(Outcome.FAILED, reason)
     return Transition(journal.state, tuple(journal.events), commands=tuple(journal.commands))

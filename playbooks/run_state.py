@@ -76,6 +76,19 @@ class Kept(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def but(self, **changes: Any) -> Self:
+        """A copy with changes that are valid: `model_copy` in a fifth of its time.
+
+        A run changes a dozen times with each command.
+        """
+        made = object.__new__(type(self))
+        write = object.__setattr__
+        write(made, "__dict__", {**self.__dict__, **changes})
+        write(made, "__pydantic_fields_set__", self.__pydantic_fields_set__ | changes.keys())
+        write(made, "__pydantic_extra__", None)
+        write(made, "__pydantic_private__", None)
+        return made
+
 
 class PlannedAction(Kept):
     """An action as people were asked to approve it; `known` if its inputs were.

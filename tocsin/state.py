@@ -42,6 +42,14 @@ class KeyedState(MutableMapping[str, Any]):
         value = self._values[key]
         return orjson.loads(value) if type(value) is bytes else value
 
+    def raw(self, key: str) -> bytes:
+        """The value as JSON."""
+        return _json(self._values[key])
+
+    def put(self, key: str, value: bytes) -> None:
+        """Store a value that is JSON already, and stays it until somebody asks for it."""
+        self[key] = value
+
     def __setitem__(self, key: str, value: Any) -> None:
         # As `_remember`, without the call: one write for each event that a stage keeps.
         undo = self._undo
@@ -103,6 +111,21 @@ class KeyedState(MutableMapping[str, Any]):
 def peek(state: State, key: str) -> Any:
     """A value, by the cheapest way that the state has for one look."""
     return state.peek(key) if isinstance(state, KeyedState) else state[key]
+
+
+def raw(state: State, key: str) -> bytes | None:
+    """A value as JSON, None if there is none."""
+    if key not in state:
+        return None
+    return state.raw(key) if isinstance(state, KeyedState) else orjson.dumps(state[key])
+
+
+def put(state: State, key: str, value: bytes) -> None:
+    """Store a value that is JSON, which `KeyedState` keeps so: a fifth of what objects take."""
+    if isinstance(state, KeyedState):
+        state.put(key, value)
+    else:
+        state[key] = orjson.loads(value)
 
 
 def _json(value: Any) -> bytes:

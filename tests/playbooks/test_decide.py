@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from playbooks.decide import TIMER_REPEAT, DecideStage, load_run
-from playbooks.journal import RETENTION
+from playbooks.clockwork import TIMER_REPEAT
+from playbooks.decide import DecideStage
 from playbooks.loading import PlaybookSet
 from playbooks.run_state import Outcome, Phase
+from playbooks.run_store import load_run
 from playbooks.trigger import TriggerStage
 from tests.playbooks.doubles import ACTIONS, ALERT, HEAD, playbook
 from tocsin.audit import verify
@@ -248,17 +249,6 @@ def test_timers_set_after_the_first_tick_are_seen() -> None:
     decide.give(start)
     names = [Timer.decode(out.value).timer for out in decide.tick(NOW + 16 * 60_000)]
     assert sorted(names) == ["deadline", "step/block"]
-
-
-def test_a_finished_run_leaves_after_its_retention_and_the_chain_goes_on() -> None:
-    made = many(playbook("steps: [{id: s, stop: x}]"))
-    decide = Decide(made)
-    (start,) = starts(made, alert())
-    decide.give(start)
-    assert {key.split("/")[0] for key in decide.state} == {"run", "audit"}
-    (timer,) = [Timer.decode(out.value) for out in decide.tick(NOW + RETENTION)]
-    decide.give(timer, timer)
-    assert list(decide.state) == ["audit"]
 
 
 def test_how_records_are_cut_into_batches_does_not_matter() -> None:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from playbooks.decide import DecideStage, load_run
+from playbooks.decide import DecideStage
 from playbooks.loading import PlaybookSet
 from playbooks.poison import LIMIT, QUARANTINED, RELEASED, WINDOW
 from playbooks.run_state import Outcome
+from playbooks.run_store import load_run
 from playbooks.trigger import TriggerStage
 from tests.playbooks.doubles import ACTIONS
 from tests.playbooks.worlds import alert, written

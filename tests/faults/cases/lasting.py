@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from dev.process import free_port
-from playbooks.decide import RUN, DecideStage, load_run
+from playbooks.decide import DecideStage
 from playbooks.loading import PlaybookSet
+from playbooks.run_store import RUN, load_run
 from responders.webhook import Webhook, WebhookConfig
 from tests.faults.cases.crashes import contain
 from tests.faults.cases.people import ASKING, answer
