@@ -8,6 +8,9 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+import orjson
+
+from tests.faults.running import until
 from tests.flow.world import Outcome, outcome
 from tocsin.cli.topics import all_topics, build_log
 from tocsin.clock import SystemClock
@@ -31,6 +34,18 @@ async def worker(config: Path, *arguments: str) -> asyncio.subprocess.Process:
             sys.executable, "-m", "tocsin.cli", "run", "-c", str(config), *arguments,
             stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
+
+
+async def at_work(config: Path, process: asyncio.subprocess.Process) -> None:
+    """Wait until the newest worker has said that it begins; fails with its words if it ends."""
+    logs = sorted(config.parent.glob("worker-*.log"), key=lambda path: int(path.stem[7:]))
+
+    async def told() -> bool:
+        said = logs[-1].read_text("utf-8")
+        assert process.returncode is None, said
+        return "tocsin: ENFORCING" in said
+
+    await until("a worker to begin", told, 60)
 
 
 async def kill(process: asyncio.subprocess.Process) -> None:
@@ -60,3 +75,8 @@ async def read_outcome(config: Path) -> Outcome:
         return await outcome(log)
     finally:
         await log.close()
+
+
+def rules_of(found: Outcome) -> set[str]:
+    """The ids of the rules, and of the detectors of behaviour, that alerts were made by."""
+    return {orjson.loads(document)["rule"]["id"] for document in found.alerts.values()}
