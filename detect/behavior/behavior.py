@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from detect.behavior.detector import Detector
+    from detect.behavior.models.asking import ModelMemory
+    from detect.behavior.models.standing import Standings
     from detect.behavior.options import Options
     from tocsin.contracts import Finding
     from tocsin.log.base import Record
@@ -54,6 +56,7 @@ class BehaviorStage:
         self.counters: Counter[str] = Counter()
         self.decider = Decider(detectors, options)
         self._options = options
+        self._models: dict[int, ModelMemory] = {}
         self._companions = Companions(lambda state: Memory(state, options.max_entities))
 
     def process(self, records: Sequence[Record], state: State, now: int) -> Batch:
@@ -66,6 +69,7 @@ class BehaviorStage:
             memory.heard = now
             found = self.take(told, memory, state, now, batch)
             memory.save()
+            self._models[records[0].partition] = memory.models
         batch.outputs = [
             Outgoing(Topics.FINDINGS, each.encode(), each.key.encode(), timestamp=now)
             for each in found
@@ -150,6 +154,12 @@ class BehaviorStage:
         return (
             Outgoing(Topics.OBSERVATIONS, Clock(now).encode(), timestamp=now, partition=partition),
         )
+
+    def stand(self, standings: Standings) -> None:
+        """Add how models stand in the partitions that this stage has worked on."""
+        for memory in self._models.values():
+            for key, value in memory.every():
+                standings.restore(*key, orjson.dumps(value))
 
     def end(self, state: State) -> Iterator[Outgoing]:
         """The time after which nothing comes any more, for events that are read to their end."""

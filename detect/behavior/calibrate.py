@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import exp, log10
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detect.behavior.detector import DAY
+
+if TYPE_CHECKING:
+    from detect.behavior.detector import Spec
 
 #: Width of a bin and highest score that is told apart.
 BIN, HIGHEST = 0.1, 40.0
@@ -21,6 +24,8 @@ _BINS = int(HIGHEST / BIN)
 _FADE = 0.5 ** (1 / 14)
 #: Share of the history that is the tail; least scores and days before the history is trusted.
 TAIL, ENOUGH, DAYS = 0.02, 200, 3
+#: How long the scores of an entity are no history of a detector that has told of it, ms.
+TOLD = 7 * DAY
 #: Capped surprise that one anomaly adds to a risk, -log10 p.
 CAP = 6.0
 
@@ -131,6 +136,24 @@ class Calibration:
         made.verdicts, made.pressure = verdicts, pressure
         made.total = sum(made.bins.values())
         return made
+
+
+def verdict_of(
+    spec: Spec, calibration: Calibration, score: float, budget: float
+) -> tuple[bool, float]:
+    """Whether a score is to be told, and its surprise (-log10 p); `budget` is alerts a day.
+
+    The calibration must be of the same day (`roll`) and not have the score yet.
+    """
+    p, expected = calibration.p(score), calibration.expected(score)
+    if not spec.calibrated:
+        passes, surprise = True, max(capped(p), 3.0)
+    elif calibration.ready:
+        passes, surprise = expected <= calibration.affordable(budget), capped(p)
+    else:
+        passes = score >= spec.cold
+        surprise = 3.0 if passes else 0.0
+    return passes and score >= spec.floor, surprise
 
 
 def _bin(score: float) -> int:

@@ -6,16 +6,17 @@ here is a function of the set of observations.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from detect.behavior import risk
-from detect.behavior.calibrate import Calibration, capped
+from detect.behavior.calibrate import TOLD, Calibration, verdict_of
 from detect.behavior.detector import DAY, Anomaly, Part, Spec
 from detect.behavior.detectors.silence import LogSilence
 from detect.behavior.explain import FIELD, finding, rule_of
+from detect.behavior.models.asking import Asking, ModelMemory, compare
 from detect.behavior.observation import OTHER
 from detect.behavior.profile import LEARNED, acted, hour_of_week
 from detect.behavior.surroundings import context, egress_of, hour_rarity, rarity
@@ -36,8 +37,6 @@ GUARD, GUARD_HOUR = 2.0, 3.2
 #: How long nothing is learned of an entity after a finding of a serious level, ms; and the most
 #: bytes of a detector's memory.
 INCIDENT, MAX_MEMORY = DAY, 600
-#: How long the scores of an entity are no history of a detector that has told of it, ms.
-TOLD = 7 * DAY
 _SERIOUS = frozenset({"high", "critical"})
 
 #: The risk of an entity is told by a detector of its own.
@@ -63,6 +62,7 @@ class Scene:
     profile: Profile
     population: Population
     peers: Population | None
+    models: ModelMemory = field(default_factory=ModelMemory)
 
 
 class Decider:
@@ -89,23 +89,32 @@ class Decider:
     ) -> Iterator[Finding]:
         """The findings of a slice; the scene and the calibrations have learned from it then."""
         profile, start = scene.profile, observation.start
+        asking = Asking(self.options.model, scene.models, start)
         around = context(
             observation,
             profile,
             scene.population,
             scene.peers,
             egress=self._egress,
-            model=self.options.model,
+            model=asking,
             lateness=self.options.lateness,
         )
         told: list[tuple[Anomaly, float]] = []
         memories: dict[str, Any] = {}
         before = profile.risk
         for detector, spec in self._by_kind.get(observation.entity.kind, ()):
+            asking.asked.clear()
             anomalies = list(detector.score(observation, profile, around))
+            if asking.asked:
+                compare(
+                    *(detector, anomalies, observation, profile, around),
+                    *(self.options, scene.models),
+                )
             if anomalies:
                 most = max(anomalies, key=lambda each: each.score)
-                told += self.weigh(spec, most, observation.entity, profile, calibrations, start)
+                found = self.weigh(spec, most, observation.entity, profile, calibrations, start)
+                told += found
+                asking.told(spec.name, found)
             memory = detector.remember(observation, profile.memories.get(spec.name))
             if memory is not None and len(orjson.dumps(memory)) <= MAX_MEMORY:
                 memories[spec.name] = memory
@@ -130,19 +139,9 @@ class Decider:
         """The anomaly with its surprise if it is to be told; it counts for the entity's risk."""
         calibration = calibrations(spec.name)
         calibration.roll(start)
-        p = calibration.p(anomaly.score)
-        expected = calibration.expected(anomaly.score)
         quiet = profile.quiet.get(spec.name, 0) > start
         budget = self.options.budgets.get(spec.name, spec.budget) * self.options.share
-        budget = calibration.affordable(budget)
-        if not spec.calibrated:
-            passes, surprise = True, max(capped(p), 3.0)
-        elif calibration.ready:
-            passes, surprise = expected <= budget, capped(p)
-        else:
-            passes = anomaly.score >= spec.cold
-            surprise = 3.0 if passes else 0.0
-        passes = passes and anomaly.score >= spec.floor
+        passes, surprise = verdict_of(spec, calibration, anomaly.score, budget)
         # An incident must not set the bar for the next one: it counts once, when it is told.
         if profile.quiet.get(spec.name, 0) + TOLD <= start:
             calibration.add(anomaly.score)

@@ -13,6 +13,7 @@ from detect.behavior.calibrate import Calibration
 from detect.behavior.combine import combine
 from detect.behavior.deciding import Scene
 from detect.behavior.detector import DAY, HOUR
+from detect.behavior.models.asking import ModelMemory
 from detect.behavior.observation import SLICE, Entity, Observation, Piece
 from detect.behavior.population import Population
 from detect.behavior.profile import Profile
@@ -50,6 +51,7 @@ class Memory:
         self._populations: dict[str, Population] = {}
         self._calibrations: dict[str, Calibration] = {}
         self._dirty: dict[str, None] = {}
+        self.models = ModelMemory()
         self._written: dict[str, None] = {}
         self._gone: dict[str, None] = {}
         self._restore()
@@ -70,6 +72,8 @@ class Memory:
                 self._populations[rest] = Population.decode(value)
             elif kind == "calibration":
                 self._calibrations[rest] = Calibration.unpack(value)
+            else:
+                self.models.restore(kind, rest, value)
         self._order.update((entity, last) for last, entity in sorted(ages))
 
     @property
@@ -160,7 +164,7 @@ class Memory:
         if profile.seen == 0:
             whole.entities += 1
         peers = self._population(f"{entity.tenant}|{entity.kind}|{peer}", start) if peer else None
-        return Scene(profile, whole, peers)
+        return Scene(profile, whole, peers, self.models)
 
     def _population(self, key: str, at: int) -> Population:
         population = self._populations.get(key)
@@ -217,6 +221,8 @@ class Memory:
         for name in self._dirty:
             kind, _, rest = name.partition("|")
             state[name] = self._encoded(kind, rest)
+        for name, value in self.models.changes():
+            state[name] = value
         if state.get("decided") != (decided := [self.decided, self._hour, self.gap]):
             state["decided"] = decided
         self._gone, self._written, self._dirty = {}, {}, {}

@@ -35,7 +35,7 @@ def _no_model(name: str) -> Any:
 class Options:
     """`budgets` are alerts a day by detector, over everything; `share` is what part of
     everything one partition is. `egress` are the site's own networks. `model` gives the model in
-    force. `lateness` in ms.
+    force, `shadow` the candidate that scores beside it. `lateness` in ms.
     """
 
     disable: frozenset[str] = frozenset()
@@ -46,3 +46,4 @@ class Options:
     lateness: int = 600_000
     max_entities: int = 250_000
     model: Callable[[str], Any] = _no_model
+    shadow: Callable[[str], Any] = _no_model

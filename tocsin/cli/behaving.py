@@ -19,13 +19,19 @@ if TYPE_CHECKING:
     from tocsin.stage import Stage
 
 
-def behavior_stages(settings: Settings, wanted: set[str]) -> Iterator[Stage]:
-    """Observe (with the risk that rules add) and behavior; raises ConfigError."""
+def behavior_stages(
+    settings: Settings, wanted: set[str], behaving: list[BehaviorStage]
+) -> Iterator[Stage]:
+    """Observe (with the risk that rules add) and behavior, which is added to `behaving`.
+
+    Raises ConfigError.
+    """
     if "observe" in wanted:
         yield ObserveStage()
         yield RiskStage()
     if "behavior" in wanted:
-        yield BehaviorStage(all_detectors(), behavior_options(settings))
+        behaving.append(BehaviorStage(all_detectors(), behavior_options(settings)))
+        yield behaving[-1]
 
 
 def behavior_options(settings: Settings) -> Options:
@@ -55,10 +61,11 @@ def behavior_options(settings: Settings) -> Options:
 
 
 def _models(settings: Settings) -> dict[str, Any]:
-    """The models in force below the data directory; nothing where there never were any."""
+    """The models in force and their shadows; nothing where there never were any."""
     directory = settings.data_dir / "models"
     if not (directory / "trusted.keys").exists():
         return {}
     from detect.behavior.models.in_force import ModelsInForce
 
-    return {"model": ModelsInForce(directory)}
+    models = ModelsInForce(directory)
+    return {"model": models, "shadow": models.shadow}

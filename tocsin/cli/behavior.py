@@ -8,6 +8,7 @@ import click
 
 from tocsin.cli.control import perform
 from tocsin.cli.judging import STATUS, StatusAsked, specs
+from tocsin.cli.models_live import MODEL_COLUMNS, model_row
 from tocsin.cli.options import config_option, json_option
 from tocsin.cli.output import json_lines, table
 from tocsin.config import load
@@ -33,11 +34,13 @@ def status(config: Path | None, as_json: bool) -> None:
         row["budget"] = settings.behavior.budgets.get(row["detector"], row["budget"])
         row["enabled"] = row["detector"] not in settings.behavior.disable
     if as_json:
-        json_lines([*rows, {"profiles": told["profiles"]}])
+        json_lines([*rows, *told["models"], {"profiles": told["profiles"]}])
         return
     columns = ("detector", "scores", "a day", "knows", "today", "budget", "alerts", "suppressed",
                "verdicts")  # fmt: skip
     table("Behaviour", columns, (_row(row) for row in rows if row["enabled"]))
+    if told["models"]:
+        table("Models", MODEL_COLUMNS, (model_row(row) for row in told["models"]))
     profiles = ", ".join(f"{count:,} {kind}" for kind, count in told["profiles"].items())
     click.echo(f"profiles: {profiles or 'none yet'}")
     if not settings.behavior.enabled:

@@ -15,6 +15,7 @@ from detect.behavior.calibrate import Calibration
 from detect.behavior.deciding import RISK
 from detect.behavior.detectors.table import all_detectors
 from detect.behavior.explain import FIELD
+from detect.behavior.models.standing import Standings
 from detect.behavior.observation import Entity
 from detect.behavior.profile import bounded
 from detect.behavior.verdicts import Judgement, Verdict
@@ -73,18 +74,25 @@ class Judging:
         }
 
     async def status(self, asked: StatusAsked) -> dict[str, Any]:
-        """The detectors' histories, added up over partitions, and how many profiles there are."""
+        """The detectors' histories, added up over partitions; models; how many profiles."""
         histories: dict[str, list[Calibration]] = {}
         entities: dict[str, int] = {}
+        standings = Standings()
         async for key, value in kept(self._log):
             kind, _, rest = key.partition("|")
             if kind == "calibration":
                 histories.setdefault(rest, []).append(Calibration.unpack(orjson.loads(value)))
+            elif standings.restore(kind, rest, value):
+                continue
             elif kind == "profile":
                 what = rest.split("|", 2)[1]
                 entities[what] = entities.get(what, 0) + 1
         rows = [standing(spec, histories.get(name, [])) for name, spec in specs().items()]
-        return {"detectors": rows, "profiles": dict(sorted(entities.items()))}
+        return {
+            "detectors": rows,
+            "models": standings.told(),
+            "profiles": dict(sorted(entities.items())),
+        }
 
     async def verdict(self, asked: VerdictAsked) -> dict[str, Any]:
         """Append the verdict; raises ConfigError if the alert is not there, or not of behaviour."""

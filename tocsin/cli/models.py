@@ -13,17 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from detect.behavior.models.standing import against
+from tocsin.cli.control import perform
+from tocsin.cli.judging import STATUS, StatusAsked
+from tocsin.cli.models_live import MODEL_COLUMNS, alarmed, model_row
 from tocsin.cli.options import config_option, json_option
 from tocsin.cli.output import json_lines, table
 from tocsin.config import load
 from tocsin.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from detect.behavior.models.artifact import Artifact
     from detect.behavior.models.kinds import Kind
     from detect.behavior.models.store import ModelStore
 
 KIND_NAMES = ("flow", "dga", "payload")
+#: Kinds that a detector asks about live events.
+LIVE = frozenset({"dga", "payload"})
 
 _data = click.option(
     "--data",
@@ -138,9 +146,107 @@ def shadow(model: Path, config: Path | None) -> None:
 @click.option("--force", is_flag=True, help="Whatever the gate has against it.")
 @config_option
 def promote(kind: str, force: bool, config: Path | None) -> None:
-    """Put the shadow of KIND in force, if it finds no less than the model that is."""
-    promoted = _store(config).promote(kind, force=force)
+    """Put the shadow of KIND in force, if it finds no less than the model that is.
+
+    Where a model is in force that detectors ask, the shadow must have scored live events beside it
+    for some days, and not told many more alerts: what it did is shown.
+    """
+    store = _store(config)
+    pointer = store.pointer(kind)
+    if pointer.shadow and kind in LIVE:
+        _evidence(config, kind, pointer.shadow, pointer.active, force=force)
+    promoted = store.promote(kind, force=force)
     click.echo(f"{kind} {promoted.version} is in force")
+
+
+def _evidence(config: Path | None, kind: str, shadow: str, active: str, *, force: bool) -> None:
+    """Show what live events say of a shadow; raises ConfigError if that is against it."""
+    rows = {row["model"]: row for row in _live(config)["models"]}
+    row = rows.get(kind)
+    if row and row.get("shadow"):
+        _show_beside(row["shadow"])
+    problems = against(row, shadow, active)
+    if problems and not force:
+        raise ConfigError(
+            f"{kind} {shadow} stays a shadow: {'; '.join(problems)} (`--force` overrides)"
+        )
+
+
+def _show_beside(seen: Mapping[str, Any]) -> None:
+    rates = f"{seen['alerts_a_day']:g} alerts a day in force, {seen['alerts_a_day_of_shadow']:g}"
+    click.echo(
+        f"{seen['slices']} slices on {seen['days']} days, {100 * seen['agreement']:.1f} % agree;"
+        f" would have told {rates} by the shadow, {seen['both']} alerts by both"
+    )
+    told = seen["disagreements"]
+    columns = ("entity", "in force", "shadow", "events")
+    if told:
+        rows = ((t["entity"], t["active"], t["shadow"], " ".join(t["events"])) for t in told)
+        table("Told by one only", columns, rows)
+
+
+@models.command()
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="With --data: compare rows with what this file was trained on.",
+)
+@click.option("--data", type=click.Path(path_type=Path, exists=True), help="Rows for --model.")
+@config_option
+@json_option
+def drift(model: Path | None, data: Path | None, config: Path | None, as_json: bool) -> None:
+    """Whether models still see what they were trained on, on live events or on rows of a file.
+
+    Scores and features are compared by the population stability index (below 0.1 stable, above
+    0.25 drifted), alerts with the detector's budget. Exit code 1 if something is wrong.
+    """
+    if (model is None) != (data is None):
+        raise ConfigError("--model and --data go together")
+    if model is not None and data is not None:
+        rows, budgets = [_drift_of(model, data, config)], {}
+    else:
+        live = _live(config)
+        rows = live["models"]
+        budgets = {row["detector"]: row["budget"] for row in live["detectors"]}
+        budgets |= load(config).behavior.budgets
+    wrong = list(alarmed(rows, budgets))
+    if as_json:
+        json_lines({**row, "alarms": [text for kind, text in wrong if kind == row["model"]]}
+                   for row in rows)  # fmt: skip
+    elif rows:
+        table("Models on live events" if model is None else str(data), MODEL_COLUMNS,
+              (model_row(row) for row in rows))  # fmt: skip
+        figures = ((row["model"], *each) for row in rows for each in row["figures"].items())
+        table("Population stability index", ("model", "figure", "index"), figures)
+        for kind, text in wrong:
+            click.echo(f"{kind}: {text}")
+    else:
+        click.echo("no model has been asked about live events yet")
+    sys.exit(1 if wrong else 0)
+
+
+def _drift_of(model: Path, data: Path, config: Path | None) -> dict[str, Any]:
+    """Rows of a file against the reference in a model file."""
+    from detect.behavior.models.drift import drifts
+
+    kind, opened, artifact = _opened(model, config)
+    given = kind.inputs(kind.read(data))
+    columns = {"surprise": opened.surprise(given).tolist(), **kind.measures(given)}
+    found = drifts(columns, artifact.manifest.get("reference", {}))
+    if not found:
+        raise ConfigError(f"{model} keeps no reference: train it again")
+    return {
+        "model": artifact.kind,
+        "version": artifact.version,
+        "rows": found[0].rows,
+        "verdict": found[0].verdict,
+        "figures": {each.name: each.psi for each in found},
+    }
+
+
+def _live(config: Path | None) -> dict[str, Any]:
+    told, _ = perform(load(config), STATUS, StatusAsked())
+    return told
 
 
 @models.command()

@@ -23,6 +23,7 @@ from tocsin.cli.answer_lines import answer_line
 from tocsin.cli.behaving import behavior_stages
 from tocsin.cli.knowledge import Knowledge
 from tocsin.cli.loading import load_content, running_cache
+from tocsin.cli.models_live import ModelGauges
 from tocsin.cli.reloading import RuleReloader
 from tocsin.cli.retention import Retention
 from tocsin.cli.rule_metrics import RuleCosts
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
+    from detect.behavior.behavior import BehaviorStage
     from tocsin.cli.reloading import Loaded
     from tocsin.config import Settings
     from tocsin.console.control import Control
@@ -117,6 +119,8 @@ class Pipeline:
         self._reread = reread or (lambda: settings)
         self._matching: list[MatchStage] = []
         self.metrics.registry.register(RuleCosts(lambda: self._matching))
+        self._behaving: list[BehaviorStage] = []
+        self.metrics.registry.register(ModelGauges(lambda: self._behaving))
 
     async def __aenter__(self) -> Self:
         try:
@@ -248,7 +252,7 @@ class Pipeline:
         if (feeds := self.knowledge.feeds) is not None:
             yield IndicatorStage(lambda: feeds.table, feeds.allowed)
         if self.settings.behavior.enabled:
-            yield from behavior_stages(self.settings, wanted)
+            yield from behavior_stages(self.settings, wanted, self._behaving)
         if "correlate" in wanted:
             yield self._stateful("correlate")
         if "alert" in wanted:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from detect.behavior.models.calibration import Calibration
+from detect.behavior.models.drift import reference
 from detect.behavior.models.linear import Inputs, Linear, View, fit, matrix
 from detect.behavior.models.metrics import auc, folds, ranking, tpr_at
 from tocsin.errors import ConfigError
@@ -69,6 +70,19 @@ def inputs(names: Iterable[str]) -> Inputs:
     return Inputs((texts,), np.zeros((len(texts), 0)))
 
 
+def measures(names: Sequence[str]) -> dict[str, list[float]]:
+    """What is watched of names beside their scores: lengths and shares of characters."""
+    lower = [name.lower().rstrip(".") for name in names]
+    sizes = [max(len(name), 1) for name in lower]
+    return {
+        "length": [float(size) for size in sizes],
+        "labels": [float(name.count(".") + 1) for name in lower],
+        "digits": [sum(map(str.isdecimal, n)) / s for n, s in zip(lower, sizes, strict=True)],
+        "distinct": [len(set(n)) / s for n, s in zip(lower, sizes, strict=True)],
+        "vowels": [sum(map(n.count, "aeiou")) / s for n, s in zip(lower, sizes, strict=True)],
+    }
+
+
 class DgaModel:
     """A trained model."""
 
@@ -108,7 +122,10 @@ def train(rows: Rows, hold_back: Sequence[str] = (), seed: int = 0) -> tuple[Any
     unseen = _unseen(table, names, families, attack, seed)
     model = fit(VIEWS, table, attack, _INVERSE_PENALTY)
     calibration = Calibration.of_scores(unseen[~attack])
+    benign = [name for name, wrong in zip(names, attack, strict=True) if not wrong]
+    columns = {"surprise": calibration.surprise(unseen[~attack]).tolist(), **measures(benign)}
     about = {
+        "reference": {name: reference(values) for name, values in columns.items()},
         "metrics": ranking(unseen, attack) | _host_figures(unseen, families, seed),
         "held_out": f"families by fifths, {content_hash(sorted(names))[:16]}",
         "trained": {"names": len(names), "families": sorted(set(families) - {BENIGN})},

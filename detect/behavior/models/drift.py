@@ -1,76 +1,93 @@
 """Whether what a model sees still looks like what it was trained on.
 
 The population stability index compares shares of bins: below 0.1 nothing happened, above 0.25 the
-population is another one (the thresholds that credit scoring has used for decades).
+population is another one (the thresholds that credit scoring has used for decades). Bins are those
+of a reference that training leaves in the manifest: the scores of normal rows that the model did
+not know, and what is measured of them. Plain Python: what only shows drift needs no numpy.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from math import log
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    Floats = np.ndarray[Any, np.dtype[np.float64]]
+    from collections.abc import Iterable, Mapping, Sequence
 
 WATCH, DRIFTED = 0.1, 0.25
 #: Bins of a reference, and the least share of one: an empty bin must not make it infinite.
-BINS, _LEAST = 10, 1e-4
+BINS, _LEAST = 10, 1e-3
 #: Fewest rows that say anything.
 MIN_ROWS = 200
+#: Alerts a day, as a multiple of the budget, from which there are too many.
+OVER = 2.0
+
+#: Edges of bins, and the shares of rows in them (one more than edges), as JSON.
+Reference = dict[str, list[float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One figure that moved: `name`, its stability index, and "stable", "watch" or "drifted"."""
+    """One figure: `name`, its stability index, of how many rows, and what to make of it."""
 
     name: str
     psi: float
+    rows: int
 
     @property
     def verdict(self) -> str:
-        """In a word."""
+        """In a word: "stable", "watch", "drifted", or "too few" rows to say."""
+        if self.rows < MIN_ROWS:
+            return "too few"
         if self.psi < WATCH:
             return "stable"
         return "watch" if self.psi < DRIFTED else "drifted"
 
 
-def reference(values: Floats) -> dict[str, list[float]]:
-    """Edges of equally full bins and the shares in them, as JSON for the manifest."""
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1]))
-    return {"edges": [round(float(e), 9) for e in edges], "shares": _shares(values, edges)}
+def reference(values: Iterable[float]) -> Reference:
+    """Edges of equally full bins and the shares in them; raises ValueError for no values."""
+    ranked = sorted(float(each) for each in values)
+    if not ranked:
+        raise ValueError("a reference needs values")
+    cuts = {ranked[len(ranked) * part // BINS] for part in range(1, BINS)}
+    edges = sorted(round(cut, 6) for cut in cuts)
+    found = counted(ranked, edges)
+    return {"edges": edges, "shares": [round(count / len(ranked), 6) for count in found]}
 
 
-def psi(values: Floats, known: Mapping[str, Sequence[float]]) -> float:
-    """Population stability index of `values` against a reference."""
-    now = np.maximum(_shares(values, np.asarray(known["edges"])), _LEAST)
-    then = np.maximum(known["shares"], _LEAST)
-    return float(((now - then) * np.log(now / then)).sum())
+def counted(values: Iterable[float], edges: Sequence[float]) -> list[int]:
+    """How many values are in each bin."""
+    found = [0] * (len(edges) + 1)
+    for value in values:
+        # Edges are rounded; a value that made one is in the bin that it ends.
+        found[bisect_left(edges, round(value, 6))] += 1
+    return found
 
 
-def drifts(
-    columns: Mapping[str, Floats], known: Mapping[str, Mapping[str, Sequence[float]]]
-) -> list[Drift]:
-    """All that is known of `columns` (scores and features), the worst first.
+def psi(counts: Sequence[float], shares: Sequence[float]) -> float:
+    """Population stability index of counts against the shares of a reference."""
+    total = sum(counts)
+    if total <= 0:
+        return 0.0
+    moved = 0.0
+    for count, share in zip(counts, shares, strict=True):
+        now, then = max(count / total, _LEAST), max(share, _LEAST)
+        moved += (now - then) * log(now / then)
+    return round(moved, 4)
 
-    Nothing where there are fewer than MIN_ROWS rows.
-    """
-    found = [
-        Drift(name, round(psi(values, known[name]), 4))
-        for name, values in columns.items()
-        if name in known and len(values) >= MIN_ROWS
-    ]
+
+def drifts(columns: Mapping[str, Sequence[float]], known: Mapping[str, Reference]) -> list[Drift]:
+    """All that is known of `columns` (scores and features), the worst first."""
+    found = []
+    for name, values in columns.items():
+        if (of := known.get(name)) is not None:
+            moved = psi(counted(values, of["edges"]), of["shares"])
+            found.append(Drift(name, moved, len(values)))
     return sorted(found, key=lambda drift: -drift.psi)
 
 
-def over_budget(alerts: int, days: float, budget: float) -> float:
+def over_budget(alerts: float, days: float, budget: float) -> float:
     """Alerts a day as a multiple of the budget; 0.5 to 2 is as it should be."""
     return alerts / max(days, 1e-9) / max(budget, 1e-9)
-
-
-def _shares(values: Floats, edges: Floats) -> list[float]:
-    counts = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
-    return [round(float(share), 9) for share in counts / max(len(values), 1)]

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detect.behavior.models.calibration import Calibration
+from detect.behavior.models.drift import reference
 from detect.behavior.models.flow_features import CATEGORIES, NORMAL, NUMBERS, Rows, Scales, read
 from detect.behavior.models.forest import Forest, of_random_forest
 from detect.behavior.models.metrics import at_threshold, by_group, ranking
@@ -123,13 +124,21 @@ def train(rows: Rows, hold_back: Sequence[str] = (), seed: int = 0) -> tuple[Any
         **calibration.arrays(),
         "threshold": np.array([threshold]),
     }
+    columns = {"surprise": calibration.surprise(own).tolist(), **measures(known)}
     about = {
+        "reference": {name: reference(values) for name, values in columns.items()},
         "metrics": _measured(model, rows, normal, own),
         "held_out": f"attacks, {int((~normal).sum())} rows, normal rows left out one by one",
         "trained": {"rows": len(known.labels), "label": NORMAL},
         "seed": seed,
     }
     return arrays, about
+
+
+def measures(rows: Rows) -> dict[str, list[float]]:
+    """What is watched of flows beside their scores: their numbers, by column."""
+    table = rows.numbers.T.tolist()
+    return {f"column_{at + 1}": values for at, values in zip(NUMBERS, table, strict=True)}
 
 
 def opened(arrays: Any, version: str) -> FlowModel:

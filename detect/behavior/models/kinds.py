@@ -30,7 +30,8 @@ class Kind:
 
     `train(rows, hold_back, seed)` gives arrays and what the manifest says beside them,
     `opened(arrays, version)` the model, `evaluate(model, rows, seed)` figures as JSON, and
-    `score(model, rows)` one number for each row.
+    `score(model, rows)` one number for each row. `inputs(rows)` is what the model's `surprise`
+    takes, `measures(inputs)` what is watched of it for drift, by name.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Kind:
     opened: Callable[[Any, str], Any]
     evaluate: Callable[[Any, Any, int], dict[str, Any]]
     score: Callable[[Any, Any], Any]
+    measures: Callable[[Any], dict[str, list[float]]]
+    inputs: Callable[[Any], Any]
 
 
 KINDS: dict[str, Kind] = {
@@ -53,6 +56,8 @@ KINDS: dict[str, Kind] = {
             flow.opened,
             flow.evaluate,
             lambda model, rows: model.score(rows),
+            flow.measures,
+            lambda rows: rows,
         ),
         Kind(
             dga.KIND,
@@ -62,6 +67,8 @@ KINDS: dict[str, Kind] = {
             dga.opened,
             dga.evaluate,
             lambda model, rows: model.score(rows.names),
+            dga.measures,
+            lambda rows: rows.names,
         ),
         Kind(
             payload.KIND,
@@ -71,6 +78,8 @@ KINDS: dict[str, Kind] = {
             payload.opened,
             payload.evaluate,
             lambda model, rows: model.score(rows.texts),
+            payload.measures,
+            lambda rows: rows.texts,
         ),
     )
 }

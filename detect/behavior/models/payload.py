@@ -11,6 +11,7 @@ import numpy as np
 
 from detect.behavior.models import payload_made
 from detect.behavior.models.calibration import Calibration
+from detect.behavior.models.drift import reference
 from detect.behavior.models.linear import Inputs, Linear, View, fit, matrix
 from detect.behavior.models.metrics import at_threshold, by_group, folds, ranking
 from detect.behavior.models.payload_text import FEATURES, WORDS, parts, seen
@@ -85,6 +86,12 @@ def inputs(texts: Iterable[str]) -> Inputs:
     return Inputs(([one.plain for one in looked], [one.skeleton for one in looked]), measured)
 
 
+def measures(texts: Sequence[str]) -> dict[str, list[float]]:
+    """What is watched of parameters beside their scores: FEATURES of each."""
+    rows = [seen(text).measured for text in texts]
+    return {name: [row[at] for row in rows] for at, name in enumerate(FEATURES)}
+
+
 class PayloadModel:
     """A trained model."""
 
@@ -130,11 +137,14 @@ def train(rows: Rows, hold_back: Sequence[str] = (), seed: int = 0) -> tuple[Any
         weights = np.append(model.weights, model.measured)
         scores[held] = table[held] @ weights + model.bias
     model = fit(VIEWS, table, label, _INVERSE_PENALTY)
-    fresh = PayloadModel(model, Calibration.of_scores(scores)).score(
-        payload_made.placed(payload_made.normal(_MADE, seed + 4), seed + 5)
-    )
-    calibration = Calibration.of_scores(np.append(scores[~attack], fresh))
+    made = payload_made.placed(payload_made.normal(_MADE, seed + 4), seed + 5)
+    fresh = PayloadModel(model, Calibration.of_scores(scores)).score(made)
+    usual = np.append(scores[~attack], fresh)
+    calibration = Calibration.of_scores(usual)
+    normal = [text for text, wrong in zip(texts, attack, strict=True) if not wrong]
+    columns = {"surprise": calibration.surprise(usual).tolist(), **measures([*normal, *made])}
     about = {
+        "reference": {name: reference(values) for name, values in columns.items()},
         "metrics": _figures(scores, types, calibration),
         "held_out": f"fifths, {content_hash(sorted(texts))[:16]}",
         "trained": {"rows": known, "made": total - 2 * known, "types": dict(Counter(types))},

@@ -12,7 +12,7 @@ import pytest
 from detect.behavior.models import dga, flow, kinds, payload
 from detect.behavior.models.artifact import decode
 from detect.behavior.models.calibration import Calibration
-from detect.behavior.models.drift import drifts, over_budget, psi, reference
+from detect.behavior.models.drift import counted, drifts, over_budget, psi, reference
 from detect.behavior.models.metrics import at_threshold, auc, ranking, tpr_at
 from detect.behavior.models.payload_text import FEATURES, decoded, parts, seen
 from detect.behavior.models.signing import SigningKey, TrustedKeys
@@ -187,7 +187,8 @@ def test_figures_of_merit_by_hand() -> None:
 def test_drift_shows_in_scores_and_not_in_chance() -> None:
     draw = np.random.default_rng(6)
     known = {"score": reference(draw.normal(size=5_000)), "few": reference(draw.normal(size=500))}
-    assert psi(draw.normal(size=2_000), known["score"]) < 0.1
-    moved = drifts({"score": draw.normal(1, size=2_000), "few": draw.normal(size=10)}, known)
-    assert [(d.name, d.verdict) for d in moved] == [("score", "drifted")]
+    edges, shares = known["score"]["edges"], known["score"]["shares"]
+    assert psi(counted(draw.normal(size=2_000), edges), shares) < 0.1
+    moved = drifts({"score": draw.normal(1, size=2_000).tolist(), "few": [0.0] * 10}, known)
+    assert {d.name: d.verdict for d in moved} == {"score": "drifted", "few": "too few"}
     assert over_budget(60, 30, 1.0) == 2.0

@@ -178,8 +178,12 @@ def test_detectors_get_the_model_in_force_opened_once(tmp_path: Path) -> None:
     rows = dga.Rows(words + odd, ["benign"] * 18 + ["made"] * 18)
     store.add(kinds.trained(kinds.KINDS["dga"], rows, key))
     assert models("dga") is None, "a shadow alerts nobody"
+    beside = models.shadow("dga")
+    assert beside is not None
+    assert beside.reference.keys() == {"surprise", *beside.measures(["a.example"])}
     promoted = store.promote("dga")
     first = models("dga")
+    assert first is not None
     assert first.version == promoted.version
     assert models("dga") is first
     assert first.score(["x7a2q9f31b.test"])[0] > first.score(["mara.example"])[0]
