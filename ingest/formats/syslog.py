@@ -42,7 +42,7 @@ _RFC3164 = re.compile(
     re.DOTALL | re.ASCII,
 )
 _TAGGED = re.compile(
-    r"(?:(?P<host>[^\s:\[\]]\S{0,254}) )?(?P<program>[^\s:\[\]]{1,255})"
+    r"(?:(?P<host>[^\s:\[\]]\S{0,254}) )?(?P<program>(?!%%)[^\s:\[\]]{1,255})"
     r"(?:\[(?P<pid>[^\]\s]{1,64})\])?:(?: (?P<message>.*)|$)",
     re.DOTALL | re.ASCII,
 )

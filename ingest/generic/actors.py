@@ -51,6 +51,8 @@ def _users(found: Candidates) -> None:
                 found.offer(f"{target}.id", score - 10, value)
             elif (named := _COMMON_NAME.match(value)) is not None:
                 users.append((score, named[1]))
+            elif value[0] == "<" and value[-1] == ">":
+                continue  # the sender or recipient of a mail
             elif "@" in value and (ip := address(value.rpartition("@")[2])) is not None:
                 users.append((score, value.rpartition("@")[0]))
                 found.offer("source.ip", 40, ip)

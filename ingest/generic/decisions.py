@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ingest.document import address
 from ingest.generic.actors import ACTORS, MAX_ACTION
 from ingest.generic.outcomes import done, of_value, said, words_within
 from ingest.generic.words import spelled
@@ -117,6 +118,9 @@ _OPAQUE_CODE = re.compile(
     re.ASCII,
 )
 
+#: The id of a mail (RFC 5322, section 3.6.4).
+_MESSAGE_ID = re.compile(r"<[^<>\s@]{1,256}@[^<>\s@]{1,256}>", re.ASCII)
+
 #: Longest id of a rule that may be its name, characters.
 MAX_RULE = 64
 
@@ -129,11 +133,12 @@ def _codes(found: Candidates) -> None:
     for score, value in found.take("~etype"):
         if isinstance(value, int) or (isinstance(value, str) and value.isdigit()):
             found.offer("event.code", score // 2 + 30, value)
-    codes = [
-        one
-        for one in found.take("event.code")
-        if not (isinstance(one[1], str) and _OPAQUE_CODE.fullmatch(one[1]))
-    ]
+    codes: list[Candidate] = []
+    for score, value in found.take("event.code"):
+        if isinstance(value, str) and _MESSAGE_ID.fullmatch(value) is not None:
+            found.offer("email.message_id", score, value)
+        elif not isinstance(value, str) or _OPAQUE_CODE.fullmatch(value) is None:
+            codes.append((score, value))
     if codes:
         found.by_target["event.code"] = codes
     for score, value in found.take("~id"):
@@ -213,6 +218,26 @@ def _questions(found: Candidates) -> None:
 _REQUEST = re.compile(r"([A-Z]{3,9}) (\S{1,8192})(?: HTTP/([\d.]{1,4}))?", re.ASCII)
 
 
+def _asked_host(found: Candidates) -> None:
+    """Beside a request's method and path, a bare `host` with dots is the one that was asked for."""
+    if found.best("http.request.method") not in _METHODS or not found.has("url"):
+        return
+    kept: list[Candidate] = []
+    for score, value in found.take("host.name"):
+        name = value if isinstance(value, str) and "." in value and score == BARE_HOST else ""
+        if name and (host := convert.host(name.partition(":")[0])) and address(host) is None:
+            found.offer("url.domain", score, host)
+            found.offer("destination.domain", score - 40, host)
+        else:
+            kept.append((score, value))
+    if kept:
+        found.by_target["host.name"] = kept
+
+
+#: What a field called `host` or `hostname`, and nothing more, is worth as the host's name.
+BARE_HOST = 76
+
+
 def _requests(found: Candidates) -> None:
     """A request line is a method and a URL."""
     lines = found.take("~request")
@@ -277,6 +302,7 @@ DECISIONS: tuple[Callable[[Candidates], None], ...] = (
     _devices,
     _domains,
     _questions,
+    _asked_host,
     _requests,
     _mail,
     _clouds,

@@ -342,6 +342,15 @@ operationname ~action:86
 resulttype ~outcome:80
 resultsignature ~outcome:60
 errorcode error.code:70
+nas-ip-address observer.ip:80
+nasipaddress observer.ip:80
+nasipv4address observer.ip:80
+framed-ip-address source.ip:86
+framedipaddress source.ip:86
+calling-station-id source.ip:70 source.mac:70
+callingstationid source.ip:70 source.mac:70
+called-station-id
+calledstationid
 from source.user:1 email.from.address:60
 to email.to.address:60
 cc email.cc.address:60

@@ -52,6 +52,9 @@ _REQUEST = re.compile(
 _COMMON_LOG = re.compile(
     r"\s{0,4}(?:(\S{1,255}) )??(\S{1,255}) (\S{1,128}) (\S{1,255}) \[[^\]]{10,40}\] \"", re.ASCII
 )
+_PROXY_LOG = re.compile(
+    r"\s{0,4}(?:(\S{1,255}) )??(\S{1,255}) (\S{1,128}) \[[^\]]{10,40}\] \"", re.ASCII
+)
 _URL = re.compile(r"(?<![\w])(?:https?|ftp)://[^\s\"'<>|\\^`{}]{1,2048}", re.ASCII)
 _AGENT = re.compile(
     r"\"((?:Mozilla|curl|Wget|python-requests|Go-http-client|Java|okhttp|Apache-HttpClient)/"
@@ -189,6 +192,10 @@ def _request(text: str, found: Candidates, ceiling: int) -> None:
                 found.offer("user", ceiling + 10, common[4])
             if common[1] and common[1] != "-":
                 found.offer("destination", ceiling - 5, common[1])
+        elif (short := _PROXY_LOG.match(text)) is not None and address(short[2]) is not None:
+            found.offer("source", ceiling + 10, short[2])
+            if short[3] != "-":
+                found.offer("user", ceiling, short[3])
     elif "://" in text and (url := _URL.search(text)) is not None:
         found.offer("url", ceiling - 10, url[0].rstrip(".,;:!?)]"))
     if (agent := _AGENT.search(text)) is not None:
@@ -349,7 +356,8 @@ MAX_COLUMNS = 32_768
 
 
 def columns(text: str, found: Candidates, ceiling: int) -> None:
-    """Separated values without names: two addresses side by side, then two ports.
+    """Separated values without names: two addresses, side by side before their ports or each
+    before its own.
 
     Firewalls and flow logs write them in this order: source before destination.
     """
@@ -357,14 +365,25 @@ def columns(text: str, found: Candidates, ceiling: int) -> None:
     if len(cells) < 8:
         return
     cells = [cell.strip('" ') for cell in cells]
-    for at in range(len(cells) - 1):
-        first, second = address(cells[at]), address(cells[at + 1])
-        if first is None or second is None:
+    for at, cell in enumerate(cells):
+        if (first := address(cell)) is None:
+            continue
+        behind = cells[at + 1 : at + 4]
+        if behind and (second := address(behind[0])) is not None:
+            ports = behind[1:]
+        elif len(behind) == 3 and (second := address(behind[1])) is not None:
+            ports = behind[::2]
+            if not _are_ports(ports):
+                continue
+        else:
             continue
         found.offer("source.ip", ceiling, first)
         found.offer("destination.ip", ceiling, second)
-        ports = cells[at + 2 : at + 4]
-        if len(ports) == 2 and all(whole(port, PORT_MAX) is not None for port in ports):
+        if _are_ports(ports):
             found.offer("source.port", ceiling, ports[0])
             found.offer("destination.port", ceiling, ports[1])
         return
+
+
+def _are_ports(cells: list[str]) -> bool:
+    return len(cells) == 2 and all(whole(cell, PORT_MAX) is not None for cell in cells)

@@ -31,6 +31,14 @@ def of_json(**fields: Any) -> dict[str, Any]:
 
 JSON: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (
+        {"host": "www.example.com", "method": "GET", "uri": "/a?b=c", "status": 403},
+        {"url.domain": "www.example.com", "url.path": "/a", "host.name": None},
+    ),
+    (
+        {"from": "<ann@example.com>", "to": "<bob@example.org>", "msgid": "<1@example.com>"},
+        {"email.message_id": "<1@example.com>", "event.code": None, "source.user.name": None},
+    ),
+    (
         {"process": {"username": "CORP\\ann", "image_name": "C:\\Windows\\sc.exe", "pid": 4}},
         {"user.name": "ann", "user.domain": "CORP", "process.name": "sc.exe", "process.pid": 4},
     ),

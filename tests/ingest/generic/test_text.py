@@ -55,6 +55,24 @@ LINES: list[tuple[str, dict[str, Any]]] = [
         "Worm found,Computer name: ws-7,Source IP: 192.0.2.1,User Name: ann,Risk name: Odd.Worm",
         {"host.name": "ws-7", "source.ip": "192.0.2.1", "user.name": "ann"},
     ),
+    (
+        "17|conn|192.0.2.1|4711|198.51.100.7|443|tcp|ssl|500",
+        {
+            "source.ip": "192.0.2.1",
+            "source.port": 4711,
+            "destination.ip": "198.51.100.7",
+            "destination.port": 443,
+        },
+    ),
+    (
+        '192.0.2.1 ann [04/Mar/2026:10:11:12 +0000] "GET http://www.example.com/a HTTP/1.1" 200 12',
+        {"source.ip": "192.0.2.1", "user.name": "ann", "url.domain": "www.example.com"},
+    ),
+    (
+        "Auth passed, NAS-IP-Address=192.0.2.3, Calling-Station-ID=00-11-22-33-44-55, "
+        "Framed-IP-Address=192.0.2.77, UserName=ann",
+        {"source.ip": "192.0.2.77", "source.mac": "00-11-22-33-44-55", "user.name": "ann"},
+    ),
     ("query: www.example.com IN AAAA", {"dns.question.name": "www.example.com"}),
     ("logout user='ann lee' ip=192.0.2.1", {"user.name": "ann lee", "source.ip": "192.0.2.1"}),
     (
