@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from detect.behavior.models.days import Ring
 from detect.behavior.models.watch import Beside, Watch
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class ModelMemory:
     def __init__(self) -> None:
         self.watches: dict[str, Watch] = {}
         self.besides: dict[str, Beside] = {}
+        self.days = Ring()
         self._dirty: dict[str, None] = {}
 
     def restore(self, prefix: str, kind: str, value: Sequence[Any]) -> bool:
@@ -37,7 +39,7 @@ class ModelMemory:
             self.watches[kind] = Watch.unpack(value)
         elif prefix == BESIDE:
             self.besides[kind] = Beside.unpack(value)
-        return prefix in (WATCH, BESIDE)
+        return prefix in (WATCH, BESIDE) or self.days.restore(prefix, kind, value)
 
     def watch(self, kind: str, model: Any) -> Watch:
         """What is known of this version, about to change."""
@@ -62,9 +64,10 @@ class ModelMemory:
             if (name := f"{prefix}|{kind}") in self._dirty:
                 yield name, value
         self._dirty = {}
+        yield from self.days.changes()
 
     def every(self) -> Iterator[tuple[tuple[str, str], list[Any]]]:
-        """Everything that is kept: prefix and kind, and its JSON."""
+        """All that is kept of models: prefix and kind, and its JSON."""
         for kind, watch in self.watches.items():
             yield (WATCH, kind), watch.pack()
         for kind, beside in self.besides.items():
