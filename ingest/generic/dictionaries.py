@@ -342,6 +342,9 @@ operationname ~action:86
 resulttype ~outcome:80
 resultsignature ~outcome:60
 errorcode error.code:70
+rule.description rule.description rule.name:30
+agent.name agent.name host.name:45
+agent.hostname host.name:60
 nas-ip-address observer.ip:80
 nasipaddress observer.ip:80
 nasipv4address observer.ip:80

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ingest.formats import xml
 from ingest.generic.candidates import Candidates
 from ingest.generic.events import describe
 from ingest.generic.fields import assign
@@ -84,6 +85,9 @@ def _from_header(out: dict[str, Any], header: Header, frame: str) -> None:
 #: How far into a line JSON may begin, characters.
 _LEAD = 256
 
+#: How far into a line an XML document may begin, characters: behind a header of RFC 5424.
+_DECLARED = 1_024
+
 #: The most that a line of text is worth: a field with a name is worth more.
 _TEXT = 60
 
@@ -93,13 +97,17 @@ _SHORT = 16
 
 
 def _sentence(text: str, found: Candidates, resolver: Resolver) -> None:
-    """Offer what a line of text says, and the JSON in it, if any."""
+    """Offer what a line of text says, and the JSON or XML in it, if any."""
+    declared = text.find("<?xml", 0, _DECLARED)
+    if declared >= 0 and (inner := xml.frame(text[declared:].rstrip())) is not None:
+        Walk(resolver, found).object(inner)
+        text = text[:declared] or text
     start = text.find("{")
     if 0 <= start < _LEAD and text.rstrip()[-1:] == "}":
         with suppress(BadInput):  # braces that are no JSON
-            inner = read_json(text[start:].encode("utf-8", "replace"))
-            if isinstance(inner, dict):
-                Walk(resolver, found).object(inner)
+            decoded = read_json(text[start:].encode("utf-8", "replace"))
+            if isinstance(decoded, dict):
+                Walk(resolver, found).object(decoded)
         text = text[:start] or text
     columns(text, found, _TEXT - 10)
     read(text, found, resolver, _TEXT)

@@ -88,6 +88,7 @@ network.packets      60 packets : count|network
 # users
 user                 84 name : user ! process|file|host|domain|agent|src|dst|target|app|group|role|service|provider
 user                 82 upn|user : user|actor ! target
+user                 60 name : ^user host|device|agent ! process|file|parent|target|src|dst|group
 user                 64 name : process user ! parent|grand|target|file|src|dst|group
 user                 62 user : process ! parent|grand|target|file|type|agent|group|src|dst
 user                 72 user ! process|file|type|agent|src|dst|target|app|group|effective|device|role|service|query|risk|old|os
@@ -287,7 +288,11 @@ rule.name+~alert     66 threat ! type|category|id|level|severity|src|dst|risk|pr
 rule.id              60 id : threat|alert ! user|process|file|actor
 rule.name+~alert     72 name : alert ! user|process|file|host|group|src|dst
 rule.name            58 description : alert|rule|threat
-rule.description     70 description : rule
+rule.description+rule.name 62 description : rule
+threat.technique.id  88 id : technique
+threat.technique.name 86 name|technique : technique
+threat.tactic.name   86 name|tactic : tactic
+threat.tactic.id     88 id : tactic
 rule.category        66 category : rule|threat|alert
 rule.version         66 version : rule
 rule.ruleset         66 group|ruleset|set : rule

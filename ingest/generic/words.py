@@ -72,6 +72,8 @@ _WORDS = {
     "subject": "subject subjects",
     "rule": "rule rules policy policies signature signatures acl",
     "threat": "threat threats malware virus attack attacks exploit ioc",
+    "technique": "technique techniques mitre attackid",
+    "tactic": "tactic tactics",
     "alert": "alert alerts detection detections detected incident incidents alarm alarms finding "
     "findings",
     "cloud": "cloud aws azure gcp",
@@ -155,7 +157,7 @@ _WORDS = {
     "start": "start started begin began beginning",
     "end": "end ended finish finished stop closed close",
     "first": "first earliest",
-    "update": "update updated modification changedon modify lastmodified seen",
+    "update": "update updated modification changedon modify lastmodified seen found",
     "ingest": "ingest ingested ingestion indexed index insert inserted backend sync synced "
     "processing processed persistence upload_time",
     "expire": "expire expires expiry expired expiration valid validity until due",

@@ -31,6 +31,18 @@ def of_json(**fields: Any) -> dict[str, Any]:
 
 JSON: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (
+        {
+            "rule": {"description": "too many logins", "id": "7", "mitre": {"id": ["T1110"]}},
+            "agent": {"name": "web-1"},
+        },
+        {
+            "rule.name": "too many logins",
+            "rule.id": "7",
+            "threat.technique.id": ["T1110"],
+            "host.name": "web-1",
+        },
+    ),
+    (
         {"host": "www.example.com", "method": "GET", "uri": "/a?b=c", "status": 403},
         {"url.domain": "www.example.com", "url.path": "/a", "host.name": None},
     ),

@@ -56,6 +56,19 @@ LINES: list[tuple[str, dict[str, Any]]] = [
         {"host.name": "ws-7", "source.ip": "192.0.2.1", "user.name": "ann"},
     ),
     (
+        'Forwarded - Event [about@32473 tenant="1"] <?xml version="1.0"?><Report><Machine>'
+        "<MachineName>ws-7</MachineName><UserName>CORP\\ann</UserName></Machine>"
+        "<Event><ThreatName>Odd.Worm</ThreatName><TargetFileName>C:\\a.exe</TargetFileName>"
+        "</Event></Report>",
+        {
+            "host.name": "ws-7",
+            "user.name": "ann",
+            "rule.name": "Odd.Worm",
+            "file.path": "C:\\a.exe",
+            "event.kind": "alert",
+        },
+    ),
+    (
         "17|conn|192.0.2.1|4711|198.51.100.7|443|tcp|ssl|500",
         {
             "source.ip": "192.0.2.1",
