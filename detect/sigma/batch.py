@@ -20,9 +20,10 @@ from detect.sigma.ruleset import Match
 from detect.sigma.tally import TIMED_EVERY, RuleCost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from detect.sigma.bucket import Bucket, Candidate
+    from detect.sigma.columns import Columns
     from detect.sigma.routing import BucketKey
     from detect.sigma.rows import Row
     from detect.sigma.ruleset import RuleSet
@@ -134,14 +135,21 @@ class BatchMatcher:
             return
         evaluated, matched = self.evaluated, self.matched
         tried: list[int] = []
-        step = CUT_EVENTS if known.plan.columns else len(members)
-        for start in range(0, len(members), step):
-            self._match_some(known, members[start : start + step], texts, found, tried)
+        if known.plan.columns is None:
+            self._match_texts(known, members, texts, found, tried)
+        else:
+            for start in range(0, len(members), CUT_EVENTS):
+                some = members[start : start + CUT_EVENTS]
+                self._match_columns(known, known.plan.columns, some, texts, found, tried)
         for number, count in Counter(tried).items():
             known.candidates[number].tally.candidates += count
-        known.wasted += self.evaluated - evaluated - (self.matched - matched)
+        for candidate in known.constant:
+            candidate.tally.candidates += len(members)
+            candidate.tally.matches += len(members)
+        known.wasted += len(tried) - (self.matched - matched - len(known.constant) * len(members))
+        self.evaluated = evaluated + len(tried)
 
-    def _match_some(
+    def _match_texts(
         self,
         known: Bucket,
         members: list[int],
@@ -149,34 +157,50 @@ class BatchMatcher:
         found: dict[int, Matched],
         tried: list[int],
     ) -> None:
+        """Whole events are scanned, and cut where something is found."""
         plan = known.plan
-        wholes: list[Whole] = []
-        if plan.columns:
-            wholes = [_whole(texts[at], known) for at in members]
-        hits = plan.hits([texts[at].text for at in members], wholes)
+        hits = plan.hits([texts[at].text for at in members], ())
+        inners: Iterable[int] = range(len(members))
         if not plan.unwitnessed and not known.constant:
             # The usual case: most events hold nothing that is looked for.
-            inners: Collection[int] = hits
-        else:
-            inners = range(len(members))
+            inners = hits
         for inner in inners:
-            at = members[inner]
-            numbers = plan.wanted(hits.get(inner) or _NOTHING)
+            numbers = plan.wanted(hits[inner]) if inner in hits else plan.unwitnessed
             if numbers or known.constant:
-                whole = wholes[inner] if wholes else _whole(texts[at], known)
+                at = members[inner]
                 tried += numbers
-                if matches := self._evaluate(known, numbers, whole):
+                whole = _whole(texts[at], known)
+                if matches := self._evaluate(known, numbers, known.cells.row(whole)):
                     found[at] = Matched(whole, matches)
 
-    def _evaluate(self, known: Bucket, wanted: Sequence[int], whole: Whole) -> list[Match]:
+    def _match_columns(
+        self,
+        known: Bucket,
+        columns: Columns,
+        members: list[int],
+        texts: Sequence[EventText],
+        found: dict[int, Matched],
+        tried: list[int],
+    ) -> None:
+        """Events are cut and their fields scanned."""
+        plan = known.plan
+        wholes = [_whole(texts[at], known) for at in members]
+        cells = columns.cut(wholes)
+        hits = plan.hits([texts[at].text for at in members], cells)
+        rows = known.cells.rows(wholes, cells, known.columned)
+        for inner, (at, row) in enumerate(zip(members, rows, strict=True)):
+            numbers = plan.wanted(hits[inner]) if inner in hits else plan.unwitnessed
+            if numbers or known.constant:
+                tried += numbers
+                if matches := self._evaluate(known, numbers, row):
+                    found[at] = Matched(wholes[inner], matches)
+
+    def _evaluate(self, known: Bucket, wanted: Sequence[int], row: Row) -> list[Match]:
         """The rules among `wanted` (numbers of candidates) that match, and those always do."""
-        self.evaluated += len(wanted)
-        self._events += 1
-        row = known.cells.row(whole)
         matches: dict[str, Match] = {}
         for candidate in known.constant:
-            candidate.tally.candidates += 1
-            _matched(candidate, row, matches)
+            _add(candidate, row, matches)
+        self._events += 1
         if self._events % self._timed_every == 0:
             self._evaluate_timed(known, wanted, row, matches)
         else:
@@ -187,6 +211,8 @@ class BatchMatcher:
         if not matches:
             return _NO_MATCHES
         self.matched += len(matches)
+        if len(matches) == 1:
+            return list(matches.values())
         return [matches[rule_id] for rule_id in sorted(matches)]
 
     def _evaluate_timed(
@@ -207,7 +233,6 @@ class BatchMatcher:
             before = after
 
 
-_NOTHING: frozenset[int] = frozenset()
 _NO_MATCHES: list[Match] = []
 _NO_COST = RuleCost()
 
@@ -223,6 +248,10 @@ def _whole(text: EventText, known: Bucket) -> Whole:
 
 def _matched(candidate: Candidate, row: Row, matches: dict[str, Match]) -> None:
     candidate.tally.matches += 1
-    rule_id = candidate.rule.rule.id
+    _add(candidate, row, matches)
+
+
+def _add(candidate: Candidate, row: Row, matches: dict[str, Match]) -> None:
+    rule_id = candidate.rule_id
     if rule_id not in matches:
-        matches[rule_id] = Match(candidate.rule, candidate.explain, row[-1].reader(candidate.slot))
+        matches[rule_id] = Match(candidate.rule, candidate.explain, row[-1], candidate.slot)

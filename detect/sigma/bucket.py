@@ -46,6 +46,7 @@ class Candidate:
     """
 
     rule: CompiledRule
+    rule_id: str
     slot: int
     holds: RowDecision
     wanted: Wanted | None
@@ -58,7 +59,8 @@ class Bucket:
     """Candidates of the events that have something in common.
 
     `cells` are the fields that their rows have, `shape` cuts out what the rules name; `decisions`
-    are those of the candidates once more, where the innermost loop finds them.
+    are those of the candidates once more, where the innermost loop finds them; `columned` are the
+    cells that are filled from the plan's columns.
     """
 
     candidates: tuple[Candidate, ...]
@@ -67,6 +69,7 @@ class Bucket:
     plan: Plan
     shape: Shape
     decisions: tuple[RowDecision, ...] = ()
+    columned: list[tuple[int, int]] = field(default_factory=list)
     seen: int = 0
     sample: list[bytes] = field(default_factory=list)
     sampled: int = 0
@@ -89,6 +92,8 @@ class Bucket:
                 by_field = self.plan.columns is not None
                 rules = _wanted(self.candidates)
                 self.plan = planned(rules, self.sample, by_field=by_field)
+                columns = self.plan.columns
+                self.columned = [] if columns is None else self.cells.columned(columns)
             self.wasted = self.since = 0
             self.sample = self.sample[::4] if self.seen < REPLAN_AT[-1] else []
             self.sampled = sum(map(len, self.sample))
@@ -109,10 +114,14 @@ def bucket(pairs: Iterable[tuple[FieldMap, CompiledRule]], known: Known) -> Buck
             explain = explainer(rule.condition)
             wanted = Wanted(node, fields)
             candidates.append(
-                Candidate(rule, slot, row_decision(node, cells, slot), wanted, explain)
+                Candidate(
+                    rule, rule.rule.id, slot, row_decision(node, cells, slot), wanted, explain
+                )
             )
         elif node.holds:
-            constant.append(Candidate(rule, slot, _always, None, rule.condition.evaluate))
+            constant.append(
+                Candidate(rule, rule.rule.id, slot, _always, None, rule.condition.evaluate)
+            )
     rules = _wanted(candidates)
     cutting = shape(rules)
     cells.read_by(cutting)

@@ -42,6 +42,12 @@ class Columns:
     def __init__(self, fields: Sequence[Mapped], shape: Shape) -> None:
         """`shape` cuts at those places of the fields that it can take."""
         self._fields = tuple(fields)
+        #: The number of a field that is just what stands at the first of its places.
+        self.at = {
+            each.paths: at
+            for at, each in enumerate(fields)
+            if not each.union and each.member is None
+        }
         first = [each.paths[0].name for each in fields]
         self._cut = [at for at, name in enumerate(first) if name in shape.getters]
         self._read = shape.row([first[at] for at in self._cut]) if self._cut else None

@@ -12,6 +12,7 @@ one is scanned a second time, folded.
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cache
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from detect.sigma.values import fold
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from detect.sigma.patterns import Pattern
+    from detect.sigma.patterns import Compare, Pattern
 
 Clause = frozenset[bytes]
 
@@ -113,6 +114,22 @@ def _number(text: str) -> Clause | None:
     """A JSON number may be written in several ways; its digits, if that is all, in one."""
     plain = text.isdigit() and len(text) <= 15 and (len(text) > 3 or text[0] != "0")
     return _clause([text.encode()]) if plain else None
+
+
+def first_digits(least: Compare, greatest: Compare) -> str:
+    """What a JSON number that satisfies both may begin with; "" where that is not told.
+
+    `least` is gt or gte, `greatest` lt or lte.
+    """
+    if not 1 <= least.number <= greatest.number < math.inf:
+        return ""
+    low, high = math.floor(least.number), math.floor(greatest.number)
+    if greatest.operator == "lt" and high == greatest.number and high > low:
+        high -= 1
+    begin, end = str(low), str(high)
+    if len(begin) != len(end):
+        return ""
+    return "".join(map(str, range(int(begin[0]), int(end[0]) + 1)))
 
 
 def _text(pattern: Text) -> Clause | None:

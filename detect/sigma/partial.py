@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     from detect.sigma.shape import Cut, Shape
 
 
+#: What was not cut yet: many an event is never looked into.
+_UNCUT: Any = object()
+
+
 class Whole:
     """An event's text, what a shape cuts out of it, and the event once somebody asks for it."""
 
-    __slots__ = ("_event", "cut", "shape", "text")
+    __slots__ = ("_cut", "_event", "shape", "text")
 
     def __init__(
         self, text: bytes, event: Mapping[str, Any] | None = None, shape: Shape | None = None
@@ -32,7 +36,15 @@ class Whole:
         self.text = text
         self._event = event
         self.shape = shape
-        self.cut: Cut | None = None if shape is None else shape.cut(text)
+        self._cut: Any = _UNCUT
+
+    @property
+    def cut(self) -> Cut | None:
+        """What the shape cuts out; None if the event has to be read as a whole."""
+        cut: Cut | None = self._cut
+        if cut is _UNCUT:
+            cut = self._cut = None if self.shape is None else self.shape.cut(self.text)
+        return cut
 
     @property
     def event(self) -> Mapping[str, Any]:

@@ -140,10 +140,11 @@ class Plan:
     rest: list[tuple[frozenset[int], ...]]
     unwitnessed: tuple[int, ...]
 
-    def hits(self, texts: Sequence[bytes], wholes: Sequence[Whole]) -> dict[int, set[int]]:
-        """The literals found in each event; `wholes` are only used where there are columns."""
+    def hits(
+        self, texts: Sequence[bytes], columns: Sequence[Sequence[Cell]]
+    ) -> dict[int, set[int]]:
+        """The literals found in each event; `columns` are what `self.columns` cuts of them."""
         hits: dict[int, set[int]] = {}
-        columns = [] if self.columns is None else self.columns.cut(wholes)
         for part in self.parts:
             if part.column < 0:
                 part.find(texts, hits)
@@ -279,11 +280,11 @@ class _Counts:
         plan = Plan(parts, columns, [], [], ())
         cutting = _shape(places)
         wholes = [Whole(text, None, cutting) for text in sample] if columns else []
-        for at, numbers in plan.hits(sample, wholes).items():
+        cut = [] if columns is None else columns.cut(wholes)
+        for at, numbers in plan.hits(sample, cut).items():
             for number in numbers:
                 literal = literals[number]
                 self._bits[literal] = self._bits.get(literal, 0) | 1 << at
-        cut = [] if columns is None else columns.cut(wholes)
         for part in parts:
             texts = sample if part.column < 0 else list(map(text_of_cell, cut[part.column]))
             for number, count in part.reported(texts).items():

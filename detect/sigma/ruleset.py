@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from detect.sigma.condition import Hits, Node, Step, explain
 from detect.sigma.event import FieldMap, Reader
@@ -71,18 +71,40 @@ class Unevaluated(NamedTuple):
     reason: str
 
 
+class Readers(Protocol):
+    """An event that can be read through several field maps."""
+
+    def reader(self, slot: int) -> Reader:
+        """The event, read through the map of that number."""
+        ...
+
+
 class Match:
     """A rule matched an event: why, and the event read through the entry's field map."""
 
-    __slots__ = ("_hits", "reader", "rule")
+    __slots__ = ("_hits", "_read", "_slot", "rule")
 
     def __init__(
-        self, rule: CompiledRule, hits: Hits | Callable[[Reader], Hits | None], reader: Reader
+        self,
+        rule: CompiledRule,
+        hits: Hits | Callable[[Reader], Hits | None],
+        read: Reader | Readers,
+        slot: int = 0,
     ) -> None:
-        """The reasons, or what finds them when they are asked for."""
+        """The reasons, or what finds them when they are asked for; the reader, or one of several.
+
+        A stream has many matches, of which some are never looked into.
+        """
         self.rule = rule
-        self.reader = reader
         self._hits = hits
+        self._read = read
+        self._slot = slot
+
+    @property
+    def reader(self) -> Reader:
+        """The event, read through the field map by which the rule saw it."""
+        read = self._read
+        return read if isinstance(read, Reader) else read.reader(self._slot)
 
     @property
     def hits(self) -> Hits:

@@ -25,8 +25,8 @@ from detect.sigma.condition import (
     Null,
     Or,
 )
-from detect.sigma.literals import Clause, clause_of, union
-from detect.sigma.patterns import AnyOf, Number, Text
+from detect.sigma.literals import Clause, clause_of, first_digits, union
+from detect.sigma.patterns import AnyOf, Compare, Number, Text
 from detect.sigma.values import Value, value
 
 if TYPE_CHECKING:
@@ -187,7 +187,8 @@ def witness(node: Node, fields: FieldMap, *, labelled: bool = False) -> Witness 
     """
     match node:
         case And(parts=parts):
-            return _every([witness(part, fields, labelled=labelled) for part in parts])
+            found = [witness(part, fields, labelled=labelled) for part in parts]
+            return _every(found if labelled else [*found, *_ranges(parts, fields)])
         case Or(parts=parts):
             return _some([witness(part, fields, labelled=labelled) for part in parts])
         case FieldItem(expectations=expectations, every=every):
@@ -197,6 +198,30 @@ def witness(node: Node, fields: FieldMap, *, labelled: bool = False) -> Witness 
             return _combined([clause_of(pattern) for pattern in patterns], every)
         case _:
             return None
+
+
+def _ranges(parts: Sequence[Node], fields: FieldMap) -> Iterator[Clause]:
+    """Clauses of fields that are compared with a least and a greatest number.
+
+    A number between is written with one of few first digits. Anything else that may satisfy both
+    begins with a quotation mark, or has a list on the way: of several values one may be above the
+    least and another below the greatest.
+    """
+    bounds: dict[str, dict[str, Compare]] = {}
+    for part in parts:
+        match part:
+            case FieldItem(field=name, expectations=(Compare() as compare,)):
+                bounds.setdefault(name, {})[compare.operator[0]] = compare
+    for name, found in bounds.items():
+        places = fields.places(name)
+        if len(found) == 2 and places.plain:
+            digits = first_digits(found["g"], found["l"])
+            keys = {path.keys[-1] for path in places.paths}
+            listed = {key for path in places.paths for key in path.keys}
+            if digits:
+                yield frozenset(
+                    _member(key) + start.encode() for key in keys for start in ('"', *digits)
+                ) | {_member(key) + b"[" for key in listed}
 
 
 def _every(parts: list[Witness | None]) -> Witness | None:
@@ -272,7 +297,12 @@ def _of_pattern(pattern: Pattern, renamed: Mapping[str, str]) -> Clause | None:
 def _of_key(name: str, fields: FieldMap) -> Clause | None:
     """The field's last key, in every place where it may be; also as the end of a flat name."""
     keys = {path.keys[-1] for path in fields.places(name).paths}
-    return frozenset(orjson.dumps(key)[1:].lower() + b":" for key in keys)
+    return frozenset(map(_member, keys))
+
+
+def _member(key: str) -> bytes:
+    """How a key stands before its value; also as the end of a flat name."""
+    return orjson.dumps(key)[1:].lower() + b":"
 
 
 def guess(clause: Clause) -> float:
