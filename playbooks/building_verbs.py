@@ -56,7 +56,8 @@ class VerbChecks:
         if step.action.startswith(UNBOUND) and step.optional:
             return  # what an import left for a person to bind
         if step.action not in (known or ()) and not (known is None and step.optional):
-            suggestion = nearest(step.action, known or self._actions)
+            near = nearest(step.action, known or self._actions)
+            suggestion = near or "`tocsin playbook verbs` lists all"
             self._complain(where, f"no verb '{step.action}'", suggestion)
         elif not step.optional:
             self._complain(
@@ -74,12 +75,25 @@ class VerbChecks:
                 at, f"'{action.verb}' contains: 'hold' is missing", "such as hold: {ttl: 1h}"
             )
         elif not contains and step.hold is not None:
-            self._complain((*at, "hold"), f"'{action.verb}' contains nothing that could be held")
+            destroys = action.action_class is ActionClass.DESTRUCTIVE
+            why = "cannot be undone, so there is" if destroys else "contains"
+            message = f"'{action.verb}' {why} nothing that could be held"
+            self._complain((*at, "hold"), message, self._holdable(action.verb))
         if step.retry is not None and action.idempotence is Idempotence.NONE:
             for kind in sorted(_DOUBTFUL.intersection(step.retry.on)):
                 message = f"'{action.verb}' may happen twice if it is tried again after '{kind}'"
                 self._complain((*at, "retry", "on"), message)
         self._check_inputs(step, action, at)
+
+    def _holdable(self, verb: str) -> str:
+        """What to do instead: verbs of the same kind that can be held."""
+        kind = verb.partition(".")[0] + "."
+        others = sorted(
+            f"'{name}'"
+            for name, action in self._actions.items()
+            if name.startswith(kind) and action.reversible
+        )
+        return "leave it out" + (f"; {', '.join(others)} can be held" if others else "")
 
     def _check_inputs(self, step: model.Act, action: Action, at: KeyPath) -> None:
         """Validate what is literal; what an expression gives is validated when it is known."""
@@ -96,9 +110,11 @@ class VerbChecks:
         except ValidationError as error:
             for detail in error.errors(include_url=False, include_input=False):
                 location: KeyPath = detail["loc"]
-                if (not location and computed) or any(
+                value_unknown = (not location and computed) or any(
                     location[: len(path)] == path for path in computed
-                ):
+                )
+                # That there is no such input does not depend on its value.
+                if value_unknown and detail["type"] != "extra_forbidden":
                     continue
                 self._input_mistake(detail["type"], detail["msg"], location, action, at)
         literal = step.inputs.get(action.target)
@@ -118,7 +134,8 @@ class VerbChecks:
             suggestion = nearest(str(location[-1]), known)
             self._complain(where, f"'{action.verb}' has no input '{name}'", suggestion)
         elif kind == "missing":
-            self._complain(where, f"'{action.verb}' needs the input '{name}'")
+            hint = f"`tocsin playbook verbs {action.verb}` shows its inputs"
+            self._complain(where, f"'{action.verb}' needs the input '{name}'", hint)
         else:
             self._complain(where, message)
 

@@ -28,7 +28,7 @@ RUN_FIELDS = ("id", "started", "playbook", "version")
 ACTION_FIELDS = ("status", "output", "reason", "attempts", "failure")
 STEP_FIELDS = ("status", "reason")
 APPROVAL_FIELDS = (*STEP_FIELDS, "decision", "by")
-EACH_FIELDS = (*STEP_FIELDS, "count", "succeeded", "failed")
+EACH_FIELDS = (*STEP_FIELDS, "count", "succeeded", "failed", "results")
 RUN_STEP_FIELDS = (*STEP_FIELDS, "output", "outcome", "run")
 #: Inputs that the engine itself fills in for actions on the case (reports).
 CASE_INPUTS = ("run", "alert")

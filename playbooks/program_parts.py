@@ -40,6 +40,13 @@ def fields_of(step: model.KnownStep) -> Collection[str]:
             return STEP_FIELDS
 
 
+def branches_of(step: Step) -> tuple[str, ...] | None:
+    """The ids of a parallel's branches; None for a for_each, whose items are numbered."""
+    if isinstance(step, EachStep):
+        return None
+    return tuple(b.spec.id for b in step.branches) if isinstance(step, ParallelStep) else ()
+
+
 def action_steps(steps: tuple[Step, ...]) -> Iterator[ActionStep]:
     """All actions: steps, branches, what is done for each item."""
     for step in steps:

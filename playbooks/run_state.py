@@ -17,7 +17,7 @@ from tocsin.clock import iso
 from tocsin.contracts import Effect, Failure, Parent, Start, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 #: Most entries of the timeline kept for the report; all events are in the `runs` topic.
 MAX_TIMELINE = 200
@@ -269,14 +269,17 @@ def case_run(state: RunState) -> dict[str, Any]:
     }
 
 
-def bindings(state: RunState, paths: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """What expressions see; `paths` maps each step's id to the ids of its branches."""
+def bindings(state: RunState, paths: Mapping[str, tuple[str, ...] | None]) -> dict[str, Any]:
+    """What expressions see; `paths` has the branches' ids of each step, None for a for_each."""
     steps: dict[str, Any] = {}
     for name, branches in paths.items():
         step = state.step(name)
-        steps[name] = _view(step) | {
-            branch: _view(state.step(f"{name}.{branch}")) for branch in branches
-        }
+        steps[name] = view = _view(step)
+        if branches is None:
+            items = range(step.output.get("count", 0))
+            view["results"] = [_view(state.step(f"{name}.{number}")) for number in items]
+        else:
+            view |= {branch: _view(state.step(f"{name}.{branch}")) for branch in branches}
     return {
         "alert": state.alert,
         "inputs": state.inputs,

@@ -10,7 +10,8 @@ from playbooks.approving import planned_action as as_planned
 from playbooks.bounds import MAX_OUTPUT, fitted
 from playbooks.effects import Prepared, Unable, make_effect, prepare, release_effect, retry_delay
 from playbooks.journal import RESULTS, Journal, told
-from playbooks.program import VERIFY, ActionStep, LetStep, ParallelStep, Playbook, Step
+from playbooks.program import VERIFY, ActionStep, LetStep, Playbook, Step
+from playbooks.program_parts import branches_of
 from playbooks.run_state import OPEN, RunState, StepStatus, bindings
 from tocsin.contracts import Effect, EffectStatus, Failure, Mode, Result
 from tocsin.errors import ExpressionError
@@ -39,12 +40,7 @@ class Stepping(Journal):
         self._playbook = playbook
         self._mode = mode
         self.effects: list[Effect] = []
-        self._branches = {
-            step.path: tuple(b.spec.id for b in step.branches)
-            if isinstance(step, ParallelStep)
-            else ()
-            for step in playbook.steps
-        }
+        self._branches = {step.path: branches_of(step) for step in playbook.steps}
 
     def _bindings(self) -> dict[str, Any]:
         return bindings(self.state, self._branches)

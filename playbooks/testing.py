@@ -375,7 +375,20 @@ def _problems(played: Played, expect: Expectation) -> list[str]:
         pairs.append(("outcome", expect.outcome, state.outcome.value if state.outcome else ""))
     if expect.effects is not None:
         pairs.append(("effects", expect.effects, counted))
-    problems = [f"{what}: expected {want}, was {was}" for what, want, was in pairs if want != was]
+    whys = {f"step {path}": _why(played.step(path)) for path in expect.steps}
+    problems = [
+        f"{what}: expected {want}, was {was}{whys.get(what, '')}"
+        for what, want, was in pairs
+        if want != was
+    ]
+    if expect.outcome is not None and problems and state.reason:
+        problems.append(f"the run's reason: {state.reason}")
     if expect.reason not in state.reason:
         problems.append(f"reason: expected '{expect.reason}' in '{state.reason}'")
     return problems
+
+
+def _why(step: StepState) -> str:
+    """What a step says of itself, in brackets, for whoever expected something else."""
+    said = step.reason or (step.failure.message if step.failure is not None else "")
+    return f" ({said})" if said else ""

@@ -27,7 +27,19 @@ MANIFEST = Manifest(
     name="abuseipdb",
     summary="Reports of abuse by address",
     actions=(
-        looks_up(CHECK, Address, "ip", EntityKind.ADDRESS, "Score and reports of an address"),
+        looks_up(
+            CHECK,
+            Address,
+            "ip",
+            EntityKind.ADDRESS,
+            "Score (0 to 100) and reports of an address",
+            score=int,
+            reports=int,
+            reporters=int,
+            country=str,
+            isp=str,
+            usage=str,
+        ),
     ),
     secrets=("key",),
 )

@@ -32,7 +32,18 @@ MANIFEST = Manifest(
     name="elasticsearch",
     summary="What else an entity did, from the events in Elasticsearch",
     actions=(
-        looks_up(ACTIVITY, Activity, "entity", EntityKind.HOST, "Counts and examples of events"),
+        looks_up(
+            ACTIVITY,
+            Activity,
+            "entity",
+            EntityKind.HOST,
+            "Counts and examples of events",
+            events=int,
+            first=str,
+            last=str,
+            examples=list,
+            **dict.fromkeys(_TOP, dict),
+        ),
     ),
     secrets=("api_key",),
 )

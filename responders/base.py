@@ -65,6 +65,8 @@ class Action:
     `target` names the input that is the entity acted on. `reversible` says that `undo` exists:
     only such actions may be held by a lease. `residual` says in plain words what an attacker can
     still do after it succeeded, and for how long; every action that contains or destroys says it.
+    `outputs` are what playbooks can count on in the answer, by type; what is not known is None or
+    empty.
     """
 
     verb: str
@@ -77,6 +79,7 @@ class Action:
     native_ttl: bool = False
     summary: str = ""
     residual: str = ""
+    outputs: Mapping[str, type] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

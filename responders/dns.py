@@ -25,8 +25,15 @@ MANIFEST = Manifest(
     name="dns",
     summary="Names and addresses by DNS",
     actions=(
-        looks_up(RESOLVE, Domain, "domain", EntityKind.HOST, "Addresses, mail hosts and texts"),
-        looks_up(REVERSE, Address, "ip", EntityKind.ADDRESS, "The names of an address"),
+        looks_up(
+            RESOLVE,
+            Domain,
+            "domain",
+            EntityKind.HOST,
+            "Addresses, mail hosts and texts",
+            **dict.fromkeys(map(str.lower, TYPES), list),
+        ),
+        looks_up(REVERSE, Address, "ip", EntityKind.ADDRESS, "The names of an address", names=list),
     ),
 )
 

@@ -43,8 +43,10 @@ class EnricherConfig(ProductConfig):
     per_day: int = Field(default=0, ge=0)
 
 
-def looks_up(verb: str, inputs: type[Inputs], target: str, kind: EntityKind, told: str) -> Action:
-    """A verb that only asks."""
+def looks_up(
+    verb: str, inputs: type[Inputs], target: str, kind: EntityKind, told: str, **outputs: type
+) -> Action:
+    """A verb that only asks; its answer has `found` and `outputs`."""
     return Action(
         verb=verb,
         action_class=ActionClass.READ,
@@ -53,6 +55,7 @@ def looks_up(verb: str, inputs: type[Inputs], target: str, kind: EntityKind, tol
         target=target,
         entity=kind,
         summary=told,
+        outputs={"found": bool, **outputs},
     )
 
 

@@ -22,7 +22,18 @@ MANIFEST = Manifest(
     name="greynoise",
     summary="Whether an address scans the whole internet",
     actions=(
-        looks_up(COMMUNITY, Address, "ip", EntityKind.ADDRESS, "Noise, business service or unseen"),
+        looks_up(
+            COMMUNITY,
+            Address,
+            "ip",
+            EntityKind.ADDRESS,
+            "Noise, business service or unseen",
+            noise=bool,
+            riot=bool,
+            classification=str,
+            name=str,
+            last_seen=str,
+        ),
     ),
     secrets=("key",),
 )

@@ -42,6 +42,7 @@ MANIFEST = Manifest(
             target="entity",
             entity=EntityKind.HOST,
             summary="Owner, criticality and tags of an address or name",
+            outputs={"found": bool, "name": str, "criticality": str, "owner": str, "tags": list},
         ),
     ),
     max_concurrency=32,

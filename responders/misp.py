@@ -18,7 +18,17 @@ MANIFEST = Manifest(
     name="misp",
     summary="Indicators and events of a MISP instance",
     actions=(
-        looks_up(SEARCH, Indicator, "indicator", EntityKind.HOST, "Events that have a value"),
+        looks_up(
+            SEARCH,
+            Indicator,
+            "indicator",
+            EntityKind.HOST,
+            "Events that have a value",
+            events=list,
+            types=list,
+            to_ids=bool,
+            tags=list,
+        ),
     ),
     secrets=("key",),
 )

@@ -24,13 +24,18 @@ if TYPE_CHECKING:
 IP, DOMAIN = "rdap.ip", "rdap.domain"
 MAX_REDIRECTS = 2
 _EMPTY = {"name": "", "handle": "", "country": "", "range": "", "abuse": "", "registered": ""}
+_OUTPUTS: dict[str, type] = dict.fromkeys(_EMPTY, str)
 
 MANIFEST = Manifest(
     name="rdap",
     summary="Who an address or domain is registered to",
     actions=(
-        looks_up(IP, Address, "ip", EntityKind.ADDRESS, "Network, holder and abuse contact"),
-        looks_up(DOMAIN, Domain, "domain", EntityKind.HOST, "Registration and its date"),
+        looks_up(
+            IP, Address, "ip", EntityKind.ADDRESS, "Network, holder and abuse contact", **_OUTPUTS
+        ),
+        looks_up(
+            DOMAIN, Domain, "domain", EntityKind.HOST, "Registration and its date", **_OUTPUTS
+        ),
     ),
 )
 

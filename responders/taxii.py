@@ -37,7 +37,20 @@ _COMPARED = re.compile(r"[\w:.'\[\]-]{1,200}\s{0,4}=\s{0,4}'((?:[^'\\]|\\.){1,20
 MANIFEST = Manifest(
     name="taxii",
     summary="Indicators of a TAXII 2.1 collection",
-    actions=(looks_up(LOOKUP, Indicator, "indicator", EntityKind.HOST, "An indicator's record"),),
+    actions=(
+        looks_up(
+            LOOKUP,
+            Indicator,
+            "indicator",
+            EntityKind.HOST,
+            "An indicator's record",
+            id=str,
+            name=str,
+            labels=list,
+            confidence=int,
+            valid_until=str,
+        ),
+    ),
     secrets=("password",),
 )
 
@@ -89,7 +102,15 @@ class Taxii(Enricher):
             self._read_at = now
         found = self._known.get(self._values.get(call.target.lower(), ""))
         if found is None or _over(found, now):
-            return unknown("the collection has no indicator for it", id="", name="", labels=[])
+            reason = "the collection has no indicator for it"
+            empty: Done = {
+                "id": "",
+                "name": "",
+                "labels": [],
+                "confidence": None,
+                "valid_until": "",
+            }
+            return unknown(reason, **empty)
         return {
             "found": True,
             "id": str(found.get("id", "")),

@@ -80,6 +80,7 @@ LIST_SESSIONS = Action(
     target="user",
     entity=EntityKind.USER,
     summary="The sessions that an account has open",
+    outputs={"count": int, "sessions": list},
 )
 REVOKE_SESSIONS = Action(
     verb="identity.revoke_sessions",
@@ -127,6 +128,7 @@ TICKET = Action(
     target="case",
     entity=EntityKind.CASE,
     summary="Open the ticket of a case, once",
+    outputs={"ticket": str, "url": str},
 )
 COMMENT = Action(
     verb="ticket.comment",

@@ -34,13 +34,18 @@ class Domain(Inputs):
     domain: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")]
 
 
+_OUTPUTS: dict[str, type] = {
+    **dict.fromkeys(("malicious", "suspicious", "harmless", "undetected", "reputation"), int),
+    "label": str,
+}
+
 MANIFEST = Manifest(
     name="virustotal",
     summary="What scanners say of files, addresses and domains",
     actions=(
-        looks_up(IP, Address, "ip", EntityKind.ADDRESS, "Verdicts on an address"),
-        looks_up(DOMAIN, Domain, "domain", EntityKind.HOST, "Verdicts on a domain"),
-        looks_up(FILE, File, "hash", EntityKind.KEY, "Verdicts on a file by its hash"),
+        looks_up(IP, Address, "ip", EntityKind.ADDRESS, "Verdicts on an address", **_OUTPUTS),
+        looks_up(DOMAIN, Domain, "domain", EntityKind.HOST, "Verdicts on a domain", **_OUTPUTS),
+        looks_up(FILE, File, "hash", EntityKind.KEY, "Verdicts on a file by its hash", **_OUTPUTS),
     ),
     secrets=("key",),
 )

@@ -42,6 +42,25 @@ def test_one_effect_for_each_item() -> None:
     assert outcome(result) == ("ok", {"n": 3, "good": 3})
 
 
+def test_later_steps_see_what_each_item_came_to() -> None:
+    text = EACH.replace("JOIN", "") + (
+        "  - {id: found, let: {rooms: 'steps.all.results.map(r, "
+        "has(r.output.room) ? r.output.room : r.status)'}}\n"
+    )
+    answers = {"all.0": (Answer(output={"room": "b12"}),), "all.2": FAILED}
+    result = play(playbook(text), {**ALERT, "hosts": ["a", "skip", "c"]}, answers)
+    assert found(result) == {"rooms": ["b12", "skipped", "failed"]}
+    assert found(play(playbook(text), {**ALERT, "hosts": []}, {})) == {"rooms": []}
+
+
+def found(result: Played) -> dict[str, Any]:
+    """What the last step of the playbook above has made of the results."""
+    values: list[dict[str, Any]] = [
+        e.data["values"] for e in result.events if e.kind == "let" and e.step == "found"
+    ]
+    return values[0]
+
+
 def test_an_item_can_be_left_out() -> None:
     result = played(["a", "skip"])
     assert [effect.target for effect in result.effects] == ["a"]

@@ -115,6 +115,9 @@ steps:
         ("steps: [{id: a, action: geoip.lookup}]", "needs the input 'ip'"),
         ("steps: [{id: a, action: geoip.lookup, with: {ip: 192.0.2.1}, hold: {ttl: 1h}}]",
          "nothing that could be held"),
+        ("steps: [{id: a, action: case.report, hold: {ttl: 1h}}]", "(leave it out)"),
+        ("steps: [{id: a, action: geoip.lookup, with: {ip: 192.0.2.1, pi: !cel alert.x}}]",
+         "has no input 'pi'"),
         ("steps: [{id: a, action: firewall.block_ip, with: {ip: 192.0.2.1},"
          " hold: {ttl: 2h, max: 1h}}]", "shorter"),
         ("steps: [{id: a, action: pager.call, with: {message: x}, retry: {on: [timeout]}}]",

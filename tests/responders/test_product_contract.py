@@ -12,7 +12,7 @@ import pytest
 
 from playbooks.act_calls import invoke
 from playbooks.act_model import Invocation
-from responders.base import ActionClass, Idempotence, Listing
+from responders.base import Action, ActionClass, Idempotence, Listing
 from responders.catalog import KINDS
 from responders.product import ALREADY
 from tests.responders.vendors.cases import CASES, Case, okta
@@ -60,6 +60,14 @@ def told(case: Case, ended: Ended) -> tuple[str, str, bool, int | None]:
     return case.name, ended.kind, ended.after_send, ended.retry_after
 
 
+def promised(case: Case, action: Action, output: dict[str, Any]) -> None:
+    """What the manifest says of the answer is there, and of that type or None."""
+    assert action.outputs or action.action_class is not ActionClass.READ or case.verb == "http.read"
+    for name, kind in action.outputs.items():
+        assert name in output, f"{case.name}: {case.verb} answers without {name}"
+        assert isinstance(output[name], kind | None), f"{case.name}: {name} is {output[name]!r}"
+
+
 async def test_success_undo_and_probe(mount: Mount, caplog: pytest.LogCaptureFixture) -> None:
     """Done once however often, there when asked, gone after the undo, and again."""
     caplog.set_level(logging.DEBUG)
@@ -73,6 +81,7 @@ async def test_success_undo_and_probe(mount: Mount, caplog: pytest.LogCaptureFix
             assert await connector.probe(case.call()) is None, case.name
         outputs = [await connector.act(case.call())]
         outputs.append(await connector.act(case.call()))
+        promised(case, action, outputs[0])
         if case.effects is not None and not case.asked_first:
             assert vendor.effects == case.effects, case.name
         if contains:
@@ -124,6 +133,9 @@ async def test_not_found(mount: Mount) -> None:
             assert told(case, ended)[1] in ("http_4xx", "invalid", "internal")
         else:
             assert vendor.effects == 0, case.name
+            action = case.make("https://192.0.2.1").manifest.action(case.verb)
+            assert action is not None, case.name
+            promised(case, action, ended)
 
 
 async def test_success_that_is_a_refusal(mount: Mount) -> None:

@@ -20,6 +20,7 @@ from tocsin.cli.loading import load_content
 from tocsin.cli.options import config_option
 from tocsin.cli.planning import explain_command, impact_command, plan_command
 from tocsin.cli.quarantine import quarantine_command, release_command
+from tocsin.cli.verbs import verbs_command
 from tocsin.config import load
 from tocsin.errors import ConfigError
 
@@ -39,6 +40,7 @@ playbook.add_command(explain_command)
 playbook.add_command(impact_command)
 playbook.add_command(quarantine_command)
 playbook.add_command(release_command)
+playbook.add_command(verbs_command)
 
 
 @playbook.command("schema")
