@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 #: What most lines look like; everything else is read more slowly, with the same result.
 _COMMON = re.compile(
-    r"([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) ([^\s:\[\]]\S{0,254}) ([^\s:\[\]]{1,255})"
+    r"([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) ([^\s:\[\]|(){}<>=,;]\S{0,254}) ([^\s:\[\]]{1,255})"
     r"(?:\[([^\]\s]{1,64})\])?: (?!message repeated )",
     re.ASCII,
 )
 #: What stands before CEF and LEEF.
 _MARKED = re.compile(
-    r"(?:<(\d{1,3})>)?([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) ([^\s:\[\]]\S{0,254}) "
+    r"(?:<(\d{1,3})>)?([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) ([^\s:\[\]|(){}<>=,;]\S{0,254}) "
     r"(?=(?:CEF|LEEF):\d)",
     re.ASCII,
 )
@@ -42,12 +42,12 @@ _RFC3164 = re.compile(
     re.DOTALL | re.ASCII,
 )
 _TAGGED = re.compile(
-    r"(?:(?P<host>[^\s:\[\]]\S{0,254}) )?(?P<program>(?!%%)[^\s:\[\]]{1,255})"
+    r"(?:(?P<host>[^\s:\[\]|(){}<>=,;]\S{0,254}) )?(?P<program>(?!%%)[^\s:\[\]]{1,255})"
     r"(?:\[(?P<pid>[^\]\s]{1,64})\])?:(?: (?P<message>.*)|$)",
     re.DOTALL | re.ASCII,
 )
 _BARE_TAG = re.compile(r"([A-Za-z][\w./-]{0,63})(?:\[(\d{1,10})\])?: (?=\S)", re.ASCII)
-_HOST = re.compile(r"([^\s:\[\]]\S{0,254}) (.*)", re.DOTALL | re.ASCII)
+_HOST = re.compile(r"([^\s:\[\]|(){}<>=,;]\S{0,254}) (.*)", re.DOTALL | re.ASCII)
 _REPEATED = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL | re.ASCII)
 _SD_ELEMENT = re.compile(
     r'\[([^ =\]"]{1,255})((?: [^ =\]"]{1,255}="[^"\\]*+(?:\\.[^"\\]*+)*+")*+) ?\]', re.DOTALL

@@ -50,6 +50,10 @@ def map_fields(
         _sentence(text, found, resolver)
     elif isinstance(message := found.best("message"), str) and len(message) > _SHORT:
         read(message, found, resolver, _MESSAGE, whole=False)
+    if header is not None and header.sd is not None:
+        for name, parameters in header.sd.items():
+            if name not in _ABOUT_TRANSPORT:
+                Walk(resolver, found).object(dict(parameters))
     instant = event_time(found, received, zone)
     if instant is None and header is not None:
         instant = header.time
@@ -81,6 +85,9 @@ def _from_header(out: dict[str, Any], header: Header, frame: str) -> None:
         if header.pid and "process.pid" not in out and (number := convert.whole(header.pid)):
             out["process.pid"] = number
 
+
+#: Elements of structured data that are about the message's way (RFC 5424, section 7).
+_ABOUT_TRANSPORT = frozenset({"timeQuality", "origin", "meta"})
 
 #: How far into a line JSON may begin, characters.
 _LEAD = 256

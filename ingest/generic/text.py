@@ -237,8 +237,10 @@ def _labelled(text: str, found: Candidates, resolver: Resolver, ceiling: int) ->
     pairs = _LABELLED.findall(text)[:MAX_PAIRS]
     if len(pairs) < LABELS:
         return
-    for name, value in pairs:
-        value = value.strip(" \"'")
+    for name, written in pairs:
+        value = written.strip()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
         if not value or value.lower() in _NOT_USERS:
             continue
         for target, score in resolver(name).targets:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.ingest.raw import event, flat
+from ingest.formats import syslog
+from tests.ingest.raw import RECEIVED, event, flat
 
 HEAD = "May  1 10:00:00 web1 "
 
@@ -395,3 +396,9 @@ def test_a_message_beyond_the_bound_is_not_taken_apart() -> None:
     assert "event.action" not in fields
     assert fields["event.original"] == line
     assert fields["process.name"] == "sshd"
+
+
+def test_punctuation_behind_a_time_is_no_host() -> None:
+    for text in ("2026-03-04T10:11:12.123Z | WARN | x", "Mar  4 10:11:12 (WARN) x y"):
+        parsed = syslog.header(text, RECEIVED, "UTC")
+        assert parsed is None or parsed[0].host is None, text

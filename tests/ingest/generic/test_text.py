@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.generic import map_fields
+from ingest.mapping.line import Header
 from tests.ingest.generic.valid import assert_valid
 from tests.ingest.raw import RECEIVED, flat
 
@@ -182,3 +183,20 @@ _PIECES = st.sampled_from(
 @given(st.lists(_PIECES, max_size=30).map("".join))
 def test_any_arrangement_of_what_is_looked_for_is_read(text: str) -> None:
     assert_valid(map_fields("text", {"message": text}, text, None, RECEIVED, "UTC"))
+
+
+def test_structured_data_says_what_a_message_does_not() -> None:
+    header = Header(
+        None,
+        "pam1",
+        "pam",
+        sd={
+            "about@32473": {"user": "ann", "src_ip": "192.0.2.1"},
+            "origin": {"ip": "198.51.100.7"},
+        },
+    )
+    event = flat(map_fields("text", {"message": "opened"}, "opened", header, RECEIVED, "UTC"))
+    assert event["user.name"] == "ann"
+    assert event["source.ip"] == "192.0.2.1"
+    assert event["host.name"] == "pam1"
+    assert "198.51.100.7" not in event["related.ip"]
