@@ -22,6 +22,7 @@ import orjson
 from ingest.expected import Expected
 from ingest.mapping.library import builtin
 from ingest.mapping.origin import Origin
+from ingest.mapping.runtime import MAX_ROUTES
 from ingest.normalizer import (
     MAX_EVENT,
     MAX_EVENTS,
@@ -110,6 +111,8 @@ class NormalizeStage:
         self._expected = Expected(library, encoded=door is None)
         self._made, self._short = normalizer.made, normalizer.short
         self._origins = Origins()
+        #: Route → the headers of events that have it.
+        self._headers: dict[bytes, Headers] = {}
         self._door = door
         self._refused: type[Exception] = BadInput if door is None else Exception
 
@@ -144,8 +147,9 @@ class NormalizeStage:
         self, short: Shortcut, records: Sequence[Record], batch: Batch
     ) -> Iterator[Record]:
         """Do what goes the short way, in order; the records that do not."""
-        origins, outputs = self._origins, batch.outputs
+        origins, append, routed = self._origins, batch.outputs.append, self._headers
         seen: Headers | None = None
+        sent = 0
         for record in records:
             _, _, offset, key, value, headers, _ = record
             if headers != seen:
@@ -171,10 +175,20 @@ class NormalizeStage:
                 continue
             if key is None and isinstance(host, str):
                 key = host.encode()
-            batch.sent += 1
+            header = routed.get(route)
+            if header is None:
+                header = self._header(route)
+            sent += 1
             # A call of the class costs twice as much.
-            header = ((ROUTE, route),)
-            outputs.append(_new(Outgoing, (_EVENTS, encoded, key, header, at, None)))
+            append(_new(Outgoing, (_EVENTS, encoded, key, header, at, None)))
+        batch.sent += sent
+
+    def _header(self, route: bytes) -> Headers:
+        """The headers of events with a route: the same tuple, which no one has to go through."""
+        if len(self._headers) >= MAX_ROUTES:
+            self._headers.clear()
+        header = self._headers[route] = ((ROUTE, route),)
+        return header
 
     def _letters(self, record: Record, error: Exception, batch: Batch) -> list[Outgoing]:
         if self._door is not None:

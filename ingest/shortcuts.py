@@ -15,7 +15,9 @@ from ingest.framing import may_be_marked
 from ingest.jsontext import is_plain
 from ingest.mapping.line import NO_HEADER
 from ingest.mapping.recognition import HEAD, MAX_BEGINNINGS, MAX_SHAPES
+from ingest.mapping.whole import STAMP
 from ingest.objects import Objects, is_canonical
+from ingest.syslog_lines import ENDS, SyslogLines, Times
 from ingest.templates import Templates
 from ingest.times import known_rfc3164, rfc3164
 
@@ -28,14 +30,13 @@ if TYPE_CHECKING:
 
     #: (bytes, origin, offset, identity of the line at its source or "") → what `made` of a
     #: Normalizer gives for its one event; None for a line that has to go the long way.
-    Plan = tuple[tuple[str, ...], tuple[Attempt, ...]]
+    Plan = tuple[tuple[str, ...], tuple[Attempt, ...], Runner | None]
     Shortcut = Callable[[bytes, Origin, int, str], Made | None]
 
 #: Longest line that goes the short way, bytes.
 MAX_SHORT = 16_384
 
-#: A text that ends with one of them may hold JSON, or has to be stripped.
-_ENDS = frozenset("} \t\r\n\0\ufeff")
+_BRACE, _LESS, _A, _Z = b"{<AZ"
 
 #: Longest header before CEF, characters.
 MAX_HEADER = 128
@@ -53,22 +54,29 @@ def shortcut(
 ) -> Shortcut:
     """The short way for the mappings of a library; `record_of` is the long one of objects."""
     objects = Objects(find, runners)
-    #: Beginning and program of texts → what a text must not hold, and what to try.
+    #: Beginning and program of texts → what a text must not hold, what to try, and whose that is.
     plans: dict[tuple[str, str], Plan] = {}
 
     def plan(key: tuple[str, str]) -> Plan:
         attempts: tuple[Attempt, ...] | None = None
+        runner: Runner | None = None
         others: list[str] = []
         for one in find.of_text(*key):
             if one.named:
-                attempts = runners[one.program.id].attempts(key[1], key[0])
+                runner = runners[one.program.id]
+                attempts = runner.attempts(key[1], key[0])
             if one.named or not one.part:
                 break
             others.append(one.part)
         if len(plans) >= MAX_BEGINNINGS:
             plans.clear()
-        plans[key] = tuple(others), attempts or ()
+        plans[key] = tuple(others), attempts or (), runner
         return plans[key]
+
+    syslog_lines = SyslogLines()
+    known = syslog_lines.known
+    times = Times()
+    stamps = times.known
 
     #: Source and which fields are missing, of access logs → what makes events of the others.
     requests: dict[tuple[object, ...], Function] = {}
@@ -112,7 +120,7 @@ def shortcut(
     def marked(text: str, origin: Origin, offset: int, id: str) -> Made | None:
         """The event of a line in CEF."""
         at = text.find("CEF:", 0, MAX_HEADER)
-        if at < 0 or text[-1] in _ENDS or '] "' in text:
+        if at < 0 or text[-1] in ENDS or '] "' in text:
             return None
         header, payload = NO_HEADER, text
         if at or text[0] == "<":
@@ -162,23 +170,15 @@ def shortcut(
         document, at, route, host = event
         return dumps(document), at, route, host
 
-    def made(data: bytes, origin: Origin, offset: int, id: str) -> Made | None:
-        if len(data) > MAX_SHORT:
-            return None
-        if data[:1] == b"{":
-            return mapped(data, origin, offset, id)
-        text = data.decode("utf-8", "replace")
-        if not "A" <= text[:1] <= "Z":
-            if text[:1] == "<":
-                return marked(text, origin, offset, id)
-            return requested(text, origin, offset, id)
+    def common(text: str, origin: Origin, offset: int, id: str) -> Made | None:
+        """The event of a text behind syslog's common header, else of a line in CEF."""
         match = syslog.common(text)
         if match is None:
             return marked(text, origin, offset, id)
         stamp, host, program, pid = match.groups()
         at = known_rfc3164(stamp, origin.limit, origin.zone)
         payload = text[match.end() :]
-        if not payload or payload[-1] in _ENDS:
+        if not payload or payload[-1] in ENDS:
             return None
         if at is None:
             try:
@@ -191,15 +191,60 @@ def shortcut(
         ):
             return None
         key = (payload[:HEAD], program)
-        others, attempts = plans.get(key) or plan(key)
+        others, attempts, runner = plans.get(key) or plan(key)
         for other in others:
             if other in payload:
                 return None
-        for needle, fits, longest, cell in attempts:
+        for tried, (needle, fits, longest, cell, _) in enumerate(attempts, 1):
             if needle in payload and len(payload) <= longest:
                 found = fits(payload)
                 if found is not None:
+                    if runner is not None:
+                        syslog_lines.learn(key, pid is not None, others, attempts, tried, runner)
                     return cell[0](found, payload, at, host, pid, origin, offset, id, text)
         return None
+
+    def made(data: bytes, origin: Origin, offset: int, id: str) -> Made | None:
+        if len(data) > MAX_SHORT:
+            return None
+        first = data[0] if data else 0
+        if first == _BRACE:
+            return mapped(data, origin, offset, id)
+        text = data.decode("utf-8", "replace")
+        if not _A <= first <= _Z:
+            if first == _LESS:
+                return marked(text, origin, offset, id)
+            return requested(text, origin, offset, id)
+        begin = text.find(": ", STAMP) + 2
+        programs = known.get(text[begin : begin + HEAD])
+        if programs is not None:
+            at = stamps.get(text[:STAMP]) if origin is times.origin else None
+            if at is None:
+                at = times.of(text[:STAMP], origin)
+            if (
+                at is not None
+                and text[-1] not in ENDS
+                and not (("E" in text or "(" in text) and may_be_marked(text[begin:]))
+            ):
+                for tag, others, longest, attempts in programs:
+                    if tag in text and len(text) <= longest:
+                        for other in others:
+                            if other in text:
+                                break
+                        else:
+                            for needle, fits, cell in attempts:
+                                if needle in text:
+                                    match = fits(text, STAMP)
+                                    if match is not None:
+                                        return cell[0](
+                                            match.groups(),
+                                            text[begin:],
+                                            at,
+                                            origin,
+                                            offset,
+                                            id,
+                                            text,
+                                        )
+        return common(text, origin, offset, id)
 
     return made

@@ -146,13 +146,17 @@ def _offset(sign: str, hours: str, minutes: str | None) -> int:
     return -offset if sign == "-" else offset
 
 
-#: RFC 3164 time and zone → (ms, the same day a year or more later, Instant), see `rfc3164`.
-_yearless: dict[tuple[str, str], tuple[int, int, Instant]] = {}
+#: Zone → RFC 3164 time → (ms, the same day a year or more later, Instant), see `rfc3164`.
+yearless: dict[str, dict[str, tuple[int, int, Instant]]] = {}
+
+#: Most zones whose times are remembered.
+MAX_ZONES = 32
 
 
 def known_rfc3164(text: str, limit: int, zone: str) -> Instant | None:
     """What `rfc3164` gives, if it is remembered; `limit` is the latest the time may be (ms)."""
-    known = _yearless.get((text, zone))
+    times = yearless.get(zone)
+    known = times.get(text) if times is not None else None
     return known[2] if known is not None and known[0] <= limit < known[1] else None
 
 
@@ -161,9 +165,9 @@ def rfc3164(text: str, received: int, zone: str = "UTC") -> Instant:
 
     February 29 is looked for in the last leap year. A year, where one is written, is used.
     """
-    known = _yearless.get((text, zone))
-    if known is not None and known[0] <= received + TOLERANCE < known[1]:
-        return known[2]
+    known = known_rfc3164(text, received + TOLERANCE, zone)
+    if known is not None:
+        return known
     match = _RFC3164.fullmatch(text)
     if match is None or (month := _MONTHS.get(match[1])) is None:
         raise ValueError(f"'{text[:32]}' is no RFC 3164 time")
@@ -175,9 +179,12 @@ def rfc3164(text: str, received: int, zone: str = "UTC") -> Instant:
     at, following = _latest(clock, received + TOLERANCE - millis, zone)
     at += millis
     instant = (at, rfc3339(at))
-    if len(_yearless) >= CACHE_SIZE:
-        _yearless.clear()
-    _yearless[text, zone] = (at, following + millis, instant)
+    if zone not in yearless and len(yearless) >= MAX_ZONES:
+        yearless.clear()
+    times = yearless.setdefault(zone, {})
+    if len(times) >= CACHE_SIZE:
+        times.clear()
+    times[text] = (at, following + millis, instant)
     return instant
 
 

@@ -182,9 +182,13 @@ class Assembler:
         if known is not None and known.sure:
             return
         if self.unit.common and known is None and self.unit.facts.encoded:
-            digits = "not pid.isdigit() or len(pid) > 8 or pid[0] == '0' and pid != '0'"
-            self.unit.usual(f"pid is not None and ({digits})")
-            self.targets["process.pid"] = Known("pid", form=WHOLE)
+            numbered = self.unit.facts.numbered
+            if numbered is False:
+                return
+            if numbered is None:
+                digits = "not pid.isdigit() or len(pid) > 8 or pid[0] == '0' and pid != '0'"
+                self.unit.usual(f"pid is not None and ({digits})")
+            self.targets["process.pid"] = Known("pid", sure=bool(numbered), form=WHOLE)
             return
         made = w.name("t")
         w.line(f"{made} = {self.unit.of_header('pid')}")
@@ -433,7 +437,7 @@ class Assembler:
             raise Unsupported("the process is not the program of the header")
         if host != self.host:
             self.unit.usual(f"host != {host}")
-        if pid != "pid":
+        if pid != "pid" and self.unit.facts.numbered is not False:
             self.unit.usual(f"pid is not None and {pid} is None" if pid != "None" else "True")
 
     def _own_fields(self) -> None:

@@ -113,8 +113,9 @@ class BranchCode:
 
     def fitted(self, shape: Shape, found: str) -> None:
         """Write what a shape that fits says: its captures, then its block."""
-        names = [self.w.name("c") for _ in shape.captures]
-        if names:
+        captured = self.unit.captured if found == "f" else None
+        names = captured or [self.w.name("c") for _ in shape.captures]
+        if names and captured is None:
             self.w.line(f"{', '.join(names)}, = {found}.groups()")
         piece = PART if found == "f" else ""
         for number, (capture, name) in enumerate(zip(shape.captures, names, strict=True), 1):

@@ -57,6 +57,9 @@ ARGUMENTS = "f, text, h, o, offset, id, original, must"
 #: Arguments of those for syslog's common header.
 COMMON = "f, text, at, host, pid, o, offset, id, original"
 
+#: Arguments of those for the groups of a match of the whole line, behind such a header.
+WHOLE = "f, text, at, o, offset, id, original"
+
 #: Arguments of those for the groups of a match, and for canonical JSON.
 GROUPS = "f, text, h, o, offset, id, original"
 
@@ -100,6 +103,8 @@ class Unit:
         self.branches = BranchCode(self)
         self.unreadable = False
         self.hit = False
+        #: Variables of the captures of the shape, if they are there from the beginning.
+        self.captured: list[str] | None = None
         #: Variables of texts that may mean nothing, but are never None: with `facts` what means
         #: nothing is unusual.
         self.certain: set[str] = set()
@@ -126,6 +131,8 @@ class Unit:
         first = first_match(self.program) if self.shape is not None else None
         if self.facts.groups is not None:
             self._groups(self.facts.groups)
+        if self.facts.numbered is not None:
+            self._whole(first)
         self.reset(self.program.block)
         if self.facts.short and not self.common and self.program.decode:
             raise Unsupported("the fields are not those of the line")
@@ -139,6 +146,7 @@ class Unit:
             self.statement(statement, top=True)
         (JsonAssembler if self.facts.encoded else Assembler)(self).write()
         arguments = COMMON if self.common else GROUPS if self.facts.short else ARGUMENTS
+        arguments = WHOLE if self.facts.numbered is not None else arguments
         if self.common:
             w.head.insert(0, f"    program = {self.facts.common!r}")
         source = "\n".join((f"def unit({arguments}):", *w.head, *w.lines, ""))
@@ -147,6 +155,17 @@ class Unit:
         exec(code, w.names)  # noqa: S102 (names and literals only, see the module)
         made: Callable[..., Any] = w.names["unit"]
         return made
+
+    def _whole(self, first: int | None) -> None:
+        """Write the parts of the header and the captures, which are the groups of one match."""
+        match = None if first is None else self.program.block[first]
+        if not isinstance(match, Match) or self.shape is None or self.shape < 0:
+            raise Unsupported("there is no pattern")
+        self.captured = [self.w.name("c") for _ in match.shapes[self.shape].captures]
+        header = ("host", "pid") if self.facts.numbered else ("host",)
+        self.w.line(f"{', '.join((*header, *self.captured))}, = f")
+        if not self.facts.numbered:
+            self.w.line("pid = None")
 
     def _groups(self, groups: Groups) -> None:
         """Write the fields, which are the groups of a match."""

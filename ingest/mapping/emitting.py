@@ -146,6 +146,9 @@ class Facts:
     encoded: bool = False
     #: The program of syslog's common header, whose other parts are arguments of the function.
     common: str | None = None
+    #: With `common`: `f` are the groups of an expression for the whole line (ingest.mapping.whole):
+    #: its host, its process id as JSON writes it if it is `numbered`, and those of the pattern.
+    numbered: bool | None = None
     #: The fields are the groups of a match, which tells what they hold; `keys` are their names.
     groups: Groups | None = None
     #: The line is the JSON of the fields as orjson writes it.

@@ -18,9 +18,11 @@ from ingest.mapping.emitting import Facts, Unsupported
 from ingest.mapping.line import NO_HEADER, Line
 from ingest.mapping.program import Match
 from ingest.mapping.values import absent
+from ingest.mapping.whole import behind_header
 from tocsin.route import route_of
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable
 
     from ingest.mapping.emitting import Groups
@@ -35,8 +37,10 @@ if TYPE_CHECKING:
     #: (fields or match, text, header, origin, offset, id, original, must) → Made; None only if
     #: the text must fit a pattern of the mapping and fits none.
     Function = Callable[..., Made | None]
-    #: What a text must hold, a pattern, the longest text it may be given, and its function.
-    Attempt = tuple[str, Callable[[str], Any], int, list[Function]]
+    #: What a text must hold, a pattern, the longest text it may be given, its function, its number.
+    Attempt = tuple[str, Callable[[str], Any], int, list[Function], int]
+    #: An expression, the longest line it may be given, and its function.
+    Whole = tuple[re.Pattern[str], int, list[Function]]
     Watch = Callable[[Line, Program, Ran], None]
 
 #: How often lines with the same keys are seen before a function is made for them.
@@ -63,6 +67,7 @@ class Runner:
         self._functions: dict[str, Function] = {}
         self._specials = 0
         self._common: dict[str, list[list[Function]]] = {}
+        self._whole: dict[tuple[str, int, bool], Whole | None] = {}
         self._known: dict[Any, Function] = {}
 
     def function(self, format: str) -> Function:
@@ -277,16 +282,40 @@ class Runner:
             self._common[program] = [self._common_cell(number, program) for number in numbers]
         cells = self._common[program]
         return tuple(
-            (needle, fits, longest, cells[number])
+            (needle, fits, longest, cells[number], number)
             for number, needle, fits, longest in plan_of(match.shapes, head)
         )
 
-    def _common_cell(self, shape: int, program: str) -> list[Function]:
+    def whole(self, program: str, shape: int, numbered: bool) -> Whole | None:
+        """A shape's pattern behind the common header of a program, for lines from character 15 on.
+
+        `numbered`: the header has a process id.
+
+        With it the longest line it may be given, and the function, which takes its groups. None
+        where the pattern means something else if a text stands before it.
+        """
+        key = (program, shape, numbered)
+        if key not in self._whole:
+            index = first_match(self.program)
+            match = None if index is None else self.program.block[index]
+            regex = match.shapes[shape].regex if isinstance(match, Match) else None
+            made = None if regex is None else behind_header(program, regex, numbered)
+            self._whole[key] = (
+                None
+                if made is None or regex is None
+                else (made, regex.longest, self._common_cell(shape, program, numbered))
+            )
+        return self._whole[key]
+
+    def _common_cell(
+        self, shape: int, program: str, numbered: bool | None = None
+    ) -> list[Function]:
         """The function of a shape for lines of a program with a common header."""
         cell: list[Function] = []
 
         def make(*arguments: Any) -> Made | None:
-            cell[0] = self._short("text", Facts(common=program, encoded=True), shape)
+            facts = Facts(common=program, encoded=True, numbered=numbered)
+            cell[0] = self._short("text", facts, shape)
             return cell[0](*arguments)
 
         cell.append(make)

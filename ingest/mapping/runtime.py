@@ -6,6 +6,7 @@ cut, it is for the common shape of a value only.
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -282,6 +283,7 @@ def syslog_json(header: Header, host: object, name: object, pid: object) -> str 
 #: Name in generated code → what it is. Names are letters only, so that none meets a variable.
 NAMES: dict[str, Any] = {
     "EMPTY": {},
+    "INET": socket.AF_INET,
     "NO_HEADER": NO_HEADER,
     "NOTHING": NOTHING,
     "absent": absent,
@@ -299,6 +301,7 @@ NAMES: dict[str, Any] = {
     "fit": fit,
     "fold": fold,
     "identity_text": plain.identity_text,
+    "inet_pton": socket.inet_pton,
     "instant": instant,
     "ip": ip,
     "joined": plain.joined,
