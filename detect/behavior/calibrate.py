@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from math import exp, log10
 from typing import TYPE_CHECKING, Any
 
+from detect.behavior.budget import Ledger
 from detect.behavior.detector import DAY
 
 if TYPE_CHECKING:
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 BIN, HIGHEST = 0.1, 40.0
 _BINS = int(HIGHEST / BIN)
 _FADE = 0.5 ** (1 / 14)
-#: Share of the history that is the tail; least scores and days before the history is trusted.
+#: Share of the history that is the tail; least scores for a tail, least days with scores before
+#: the history is trusted.
 TAIL, ENOUGH, DAYS = 0.02, 200, 3
+#: Decayed days that a week is, after which who has never scored is known to score seldom.
+WEEK = 5.5
 #: How long the scores of an entity are no history of a detector that has told of it, ms.
 TOLD = 7 * DAY
 #: Capped surprise that one anomaly adds to a risk, -log10 p.
@@ -36,7 +40,7 @@ class Calibration:
 
     `bins` maps a bin to its decayed number; `days` counts the days with scores; `told` the
     alerts of the day `day`, `spent` those since the start, `withheld` those that a list suppressed,
-    `verdicts` what analysts said of them; `pressure` the decayed number told lately.
+    `verdicts` what analysts said of them; `ledger` what the budget buys.
     """
 
     day: int = -1
@@ -48,14 +52,15 @@ class Calibration:
     told: int = 0
     spent: int = 0
     withheld: int = 0
-    pressure: float = 0.0
+    ledger: Ledger = field(default_factory=Ledger)
     verdicts: dict[str, int] = field(default_factory=dict)
 
-    def roll(self, at: int) -> None:
-        """Let the days since the last score fade; `at` is ms."""
+    def roll(self, at: int, since: int | None = None) -> None:
+        """Let the days since the last score fade; `at` is ms, `since` when watching began."""
         day = at // DAY
         if day <= self.day:
             return
+        self.ledger.roll(day, day if since is None else since // DAY, ready=self.ready)
         if self.day >= 0:
             self.rate = self.today if self.days <= 1 else self.rate + (self.today - self.rate) / 7
             fade = _FADE ** (day - self.day)
@@ -65,12 +70,12 @@ class Calibration:
                 if count * fade > 0.01
             }
             self.total = sum(self.bins.values())
-            self.pressure = round(self.pressure * 0.5 ** (day - self.day), 3)
         self.day, self.today, self.told = day, 0, 0
         self.days += 1
 
-    def add(self, score: float) -> None:
-        """Count a score."""
+    def add(self, score: float, entity: str = "") -> None:
+        """Count a score of an entity."""
+        self.ledger.add(score, entity)
         at = _bin(score)
         self.bins[at] = self.bins.get(at, 0.0) + 1
         self.total += 1
@@ -78,8 +83,8 @@ class Calibration:
 
     @property
     def ready(self) -> bool:
-        """Whether the history says enough to be trusted."""
-        return self.total >= ENOUGH and self.days > DAYS
+        """Whether the history is long enough to be trusted: days with scores, or a week without."""
+        return self.days > DAYS or self.ledger.days >= WEEK
 
     def p(self, score: float) -> float:
         """The share of scores at least as high; 1 where nothing is known."""
@@ -108,52 +113,63 @@ class Calibration:
         share = above / (self.total + 1)
         return share * exp(-max(0.0, score - threshold * BIN) / mean)
 
-    def expected(self, score: float) -> float:
-        """How many scores as high come in a day."""
-        return self.p(score) * max(self.rate, self.today, 1.0)
+    def expected(self, score: float, entity: str = "") -> float:
+        """How many other entities score as high in a day."""
+        return self.ledger.expected(score, entity)
+
+    def tell(self, score: float = 0.0, entity: str = "", *, first: bool = True) -> None:
+        """An alert was told; it is paid for if it is the `first` of an incident."""
+        self.told += 1
+        self.spent += 1
+        self.ledger.tell(score, entity)
+        if first:
+            self.ledger.spent += 1
+
+    def grown(self, score: float, entity: str, step: float) -> bool:
+        """Whether a score lies so far above the one that was last told of the entity."""
+        return 0 < step <= score - self.ledger.told(entity, score)
 
     def affordable(self, budget: float) -> float:
-        """What is left of a budget: the less, the more was told lately (half-life of a day);
-        twice the budget after a time of silence.
-
-        Where scores come in bursts or their spread changes, this is what keeps the budget.
-        """
-        return 2 * budget / (1 + self.pressure / max(budget, 0.01))
+        """How many alerts a day the budget buys now, after what was told lately."""
+        return self.ledger.affordable(budget)
 
     def pack(self) -> list[Any]:
         """As plain JSON."""
         bins = {str(each): round(count, 3) for each, count in sorted(self.bins.items())}
         numbers = [self.day, self.days, round(self.rate, 3), self.today]
         told = [self.told, self.spent, self.withheld, bins, self.verdicts]
-        return [*numbers, *told, round(self.pressure, 3)]
+        return [*numbers, *told, self.ledger.pack()]
 
     @classmethod
     def unpack(cls, packed: list[Any]) -> Calibration:
         """What `pack` gave."""
-        day, days, rate, today, told, spent, withheld, bins, verdicts, pressure = packed
+        day, days, rate, today, told, spent, withheld, bins, verdicts, ledger = packed
         made = cls(day, days, {int(k): v for k, v in bins.items()}, 0.0, rate, today)
         made.told, made.spent, made.withheld = told, spent, withheld
-        made.verdicts, made.pressure = verdicts, pressure
+        made.verdicts = verdicts
+        if isinstance(ledger, list):
+            made.ledger = Ledger.unpack(ledger)
+        else:  # of before there was a ledger: the budget is learned anew
+            made.days = 0
         made.total = sum(made.bins.values())
         return made
 
 
 def verdict_of(
-    spec: Spec, calibration: Calibration, score: float, budget: float
+    spec: Spec, calibration: Calibration, score: float, budget: float, entity: str = ""
 ) -> tuple[bool, float]:
     """Whether a score is to be told, and its surprise (-log10 p); `budget` is alerts a day.
 
     The calibration must be of the same day (`roll`) and not have the score yet.
     """
-    p, expected = calibration.p(score), calibration.expected(score)
+    if score < spec.floor:
+        return False, 0.0
     if not spec.calibrated:
-        passes, surprise = True, max(capped(p), 3.0)
-    elif calibration.ready:
-        passes, surprise = expected <= calibration.affordable(budget), capped(p)
-    else:
-        passes = score >= spec.cold
-        surprise = 3.0 if passes else 0.0
-    return passes and score >= spec.floor, surprise
+        return True, max(capped(calibration.p(score)), 3.0)
+    if calibration.ready:
+        passes = calibration.expected(score, entity) <= calibration.affordable(budget)
+        return passes, capped(calibration.p(score))
+    return score >= spec.cold, 3.0 if score >= spec.cold else 0.0
 
 
 def _bin(score: float) -> int:

@@ -47,8 +47,8 @@ RISK = Spec(
     inputs=("findings of all detectors and rules",),
     techniques=(),
     level="high",
-    budget=1.0,
-    floor=6.0,
+    budget=0.5,
+    floor=4.0,
     cold=12.0,
     parameters={"half-life": "48 h", "cap of one anomaly": "6 (-log10 p)"},
     description="What was unusual about an entity, and what rules found, adds up and decays.",
@@ -138,26 +138,25 @@ class Decider:
     ) -> list[tuple[Anomaly, float]]:
         """The anomaly with its surprise if it is to be told; it counts for the entity's risk."""
         calibration = calibrations(spec.name)
-        calibration.roll(start)
+        calibration.roll(start, profile.born)
         quiet = profile.quiet.get(spec.name, 0) > start
         budget = self.options.budgets.get(spec.name, spec.budget) * self.options.share
-        passes, surprise = verdict_of(spec, calibration, anomaly.score, budget)
+        passes, surprise = verdict_of(spec, calibration, anomaly.score, budget, entity.key)
         # An incident must not set the bar for the next one: it counts once, when it is told.
-        if profile.quiet.get(spec.name, 0) + TOLD <= start:
-            calibration.add(anomaly.score)
+        first = profile.quiet.get(spec.name, 0) + TOLD <= start
+        if first:
+            calibration.add(anomaly.score, entity.key)
         if anomaly.score >= spec.floor and spec is not RISK:
             amount = risk.worth(surprise) * max(anomaly.confidence, 0.2)
             if amount > 0:
                 profile.risk = risk.add(profile.risk, start, amount, spec.name)
-        if not passes or quiet:
+        if not passes or (quiet and not calibration.grown(anomaly.score, entity.key, spec.again)):
             return []
         if any(each.covers(spec.name, entity.id, start) for each in self.options.suppress):
             calibration.withheld += 1
             return []
         profile.quiet[spec.name] = start + spec.refractory
-        calibration.told += 1
-        calibration.spent += 1
-        calibration.pressure += 1
+        calibration.tell(anomaly.score, entity.key, first=first)
         return [(anomaly, surprise)]
 
     def _risk(
@@ -240,8 +239,8 @@ def unusual_of(observation: Observation, scene: Scene) -> frozenset[tuple[str, s
                 rare = rarity(*around, fresh=True)
                 if rare.surprise >= GUARD:
                     found.append((feature, value))
-    if acted(observation):
-        hour = hour_rarity(profile, scene.population, start)
+    if acted(observation) and profile.hours[hour_of_week(start)] < 1.0:
+        hour = hour_rarity(profile, scene.population, scene.peers, start)
         if hour.surprise >= GUARD_HOUR:
             found.append(("hour", str(hour_of_week(start))))
     return frozenset(found)

@@ -26,7 +26,8 @@ class Spec:
     (`T1078.004`). `budget` is how many alerts a day it may make over everything watched, unless
     the configuration says otherwise; `floor` the score under which nothing is ever told, however
     much budget is left; `cold` the score that is told before the detector knows how its own
-    scores are spread. `refractory` (ms): how long it says nothing again of the same entity.
+    scores are spread. `refractory` (ms): how long it says nothing again of the same entity,
+    unless the score has grown by `again` (0: never).
     `calibrated` False means that scores are not rarefied to the budget: whatever passes the
     floor is told (physical impossibilities). `parameters` name the numbers that it works with,
     each with its unit, for the documentation and `tocsin behavior status`.
@@ -42,6 +43,7 @@ class Spec:
     floor: float = 2.0
     cold: float = 6.0
     refractory: int = DAY
+    again: float = 0.0
     calibrated: bool = True
     parameters: Mapping[str, str] = field(default_factory=dict)
     description: str = ""

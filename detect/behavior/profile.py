@@ -44,8 +44,8 @@ LEARNED = frozenset(
 #: Totals that profiles keep volumes of.
 MEASURED = ("events", "bytes.out", "objects", "logon.failures")
 #: How far an hour counts for its neighbours, by distance in hours; and for other days' same hour.
-_KERNEL = ((0, 0.5), (1, 0.2), (-1, 0.2), (2, 0.05), (-2, 0.05))
-_OTHER_DAYS = 0.3
+_KERNEL = ((0, 0.3), (1, 0.2), (-1, 0.2), (2, 0.1), (-2, 0.1), (3, 0.05), (-3, 0.05))
+_OTHER_DAYS = 0.5
 
 
 def hour_of_week(at: int) -> int:

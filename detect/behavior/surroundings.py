@@ -71,22 +71,35 @@ def rarity(
     )
 
 
-def hour_rarity(profile: Profile, population: Population, at: int) -> Rarity:
-    """How usual it is to be active at that hour of the week; compared with an average hour."""
+def hour_rarity(
+    profile: Profile, population: Population, peers: Population | None, at: int
+) -> Rarity:
+    """How usual it is to be active at that hour of the week; compared with an average hour.
+
+    Peers stand behind the own hours as elsewhere: where a department works nights, a shift that
+    ends an hour later surprises no more than by day.
+    """
     hour = hour_of_week(at)
     total = sum(profile.hours)
-    everybody = population.share("hour", str(hour), 1 / 168)
+    everybody = _hours(population, hour, 1 / 168)
+    around = _hours(peers, hour, everybody) if peers is not None else everybody
     own = profile.hour_weight(hour)
-    p = (own + STRENGTH * everybody) / (total + STRENGTH)
+    p = (own + STRENGTH * around) / (total + STRENGTH)
     return Rarity(
         own=own / total if total else 0.0,
-        peer=everybody,
+        peer=around,
         population=everybody,
         p=min(1.0, p),
         baseline=total,
         confidence=profile.confidence(at),
         known=own > 0.5,
     )
+
+
+def _hours(population: Population, hour: int, prior: float) -> float:
+    """The share of an hour of the week, half of it that of the same hour of other days."""
+    days = [population.share("hour", str((hour + 24 * day) % 168), prior) for day in range(7)]
+    return 0.5 * days[0] + 0.5 * sum(days) / 7
 
 
 def context(
@@ -104,7 +117,7 @@ def context(
 
     def ask(feature: str, value: str) -> Rarity:
         if feature == "hour":
-            return hour_rarity(profile, population, at)
+            return hour_rarity(profile, population, peers, at)
         return rarity(profile, population, peers, feature, value, at)
 
     return Context(ask, egress, population.weight, model, lateness)

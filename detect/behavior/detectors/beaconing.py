@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
-from detect.behavior.detector import HOUR, Anomaly, Part, Spec
+from detect.behavior.detector import DAY, HOUR, Anomaly, Part, Spec
 from detect.behavior.sketches import short
 from detect.behavior.tails import of_regularity
 
@@ -45,8 +45,9 @@ class Beaconing:
         inputs=("host.name", "destination.domain", "destination.ip", "@timestamp"),
         techniques=("T1071", "T1029"),
         level="high",
-        floor=5.0,
+        floor=3.0,
         cold=7.0,
+        refractory=3 * DAY,
         parameters={
             "LEAST": "8 intervals",
             "BURST": "5 s; closer contacts are one",

@@ -37,7 +37,7 @@ class BotSession(Plain):
         inputs=("event.category", "source.ip", "url.path", "http.response.status_code"),
         techniques=("T1595", "T1593"),
         level="low",
-        floor=8.0,
+        floor=4.0,
         cold=15.0,
         parameters={
             "LEAST": "20 requests in ten minutes",

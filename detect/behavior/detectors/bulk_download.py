@@ -33,8 +33,9 @@ class BulkDownload(Plain):
         inputs=("event.category", "user.name", "file.path"),
         techniques=("T1213", "T1039", "T1530"),
         level="medium",
-        floor=4.0,
-        cold=8.0,
+        budget=0.5,
+        floor=2.0,
+        cold=6.0,
         parameters={
             "FEW": "15 objects in an hour are never told",
             "SCALE": "0.25 (decimal logarithm), the least spread of a user's hours",
@@ -97,8 +98,9 @@ class AtypicalDataAccess(Plain):
         inputs=("event.category", "user.name", "file.path"),
         techniques=("T1213", "T1039"),
         level="medium",
-        floor=3.0,
-        cold=8.0,
+        budget=0.5,
+        floor=2.0,
+        cold=6.0,
         parameters={
             "STRANGE": "3 objects of unfamiliar folders in ten minutes are never told",
             "UNFAMILIAR": "0.02, the probability of a folder under which it is unfamiliar",

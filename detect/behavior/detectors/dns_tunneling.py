@@ -35,7 +35,8 @@ class DnsTunneling(Plain):
         inputs=("dns.question.name", "dns.question.registered_domain"),
         techniques=("T1071.004", "T1048.003"),
         level="high",
-        floor=3.0,
+        budget=0.5,
+        floor=2.3,
         cold=3.6,
         parameters={
             "LEAST": "10 distinct names below a domain in ten minutes",

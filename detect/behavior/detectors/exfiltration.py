@@ -53,8 +53,11 @@ class HighSentBytes:
         inputs=("host.name", "source.bytes", "destination.domain", "destination.ip"),
         techniques=("T1048", "T1567", "T1030"),
         level="high",
-        floor=1.2,
+        budget=1.2,
+        floor=1.0,
         cold=3.0,
+        refractory=3 * DAY,
+        again=0.5,
         parameters={
             "LITTLE": "100 kB; the score is the decimal logarithm of what exceeds it",
             "HALF_LIFE": "5 days, of what has been sent",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import log2
 from typing import TYPE_CHECKING, Any
 
 from detect.behavior.detector import HOUR, Anomaly, Part, Spec
 from detect.behavior.observation import OTHER
-from detect.behavior.tails import of_scales
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,11 +16,11 @@ if TYPE_CHECKING:
     from detect.behavior.profile import Profile
 
 #: Requests in a slice that no service minds.
-LEAST = 200
+LEAST = 100
 #: Share of a slice in the forecast of its hour; a slice counts at most so many times the forecast.
 SHARE, PULL = 0.08, 3.0
-#: Spread of a slice around its forecast, beside chance (share of the forecast).
-SPREAD = 0.35
+#: Requests that forecast and slice are thought to have more: a quiet night is no season.
+FEW = 25
 #: Days after which the hours of the day are known.
 KNOWN = 2.0
 
@@ -43,14 +42,16 @@ class RequestFlood:
         inputs=("event.category", "service.name", "source.ip", "http.response.status_code"),
         techniques=("T1498", "T1499.002"),
         level="high",
-        floor=6.0,
-        cold=12.0,
+        budget=0.5,
+        floor=1.5,
+        cold=4.0,
+        again=1.0,
         refractory=2 * HOUR,
         parameters={
-            "LEAST": "200 requests in ten minutes",
+            "LEAST": "100 requests in ten minutes",
             "SHARE": "0.08 of a slice goes into the forecast of its hour",
             "PULL": "3 times the forecast is the most that a slice counts",
-            "SPREAD": "0.35 of the forecast, beside chance",
+            "score": "how often the forecast was doubled; told again after one more",
         },
         description="A service gets many more requests than at that hour of the day.",
     )
@@ -58,17 +59,16 @@ class RequestFlood:
     def score(
         self, observation: Observation, profile: Profile, context: Context
     ) -> Iterable[Anomaly]:
-        """How unlikely so many requests are under the forecast."""
+        """How many doublings of the forecast the slice is."""
         requests = observation.sum("requests")
         if requests < LEAST:
             return
         expected = _forecast(profile.memory(self.spec.name), profile, observation.start)
-        spread = sqrt(expected + (SPREAD * expected) ** 2 + 25)
         sources = observation.counts.get("source.ip", {})
         errors = sum(n for code, n in observation.values("status").items() if code[:1] == "5")
         yield Anomaly(
             self.spec.name,
-            of_scales((requests - expected) / spread),
+            max(0.0, log2((requests + FEW) / (expected + FEW))),
             observation.last,
             f"got {requests:.0f} requests in ten minutes where about {expected:.0f} are usual "
             "at that hour",

@@ -42,7 +42,8 @@ class InsiderRisk:
         inputs=("user.name", "event.category", "file.path", "source.bytes", "destination.domain"),
         techniques=("T1074", "T1567.002"),
         level="medium",
-        floor=4.0,
+        budget=0.5,
+        floor=2.0,
         cold=6.0,
         refractory=3 * DAY,
         parameters={

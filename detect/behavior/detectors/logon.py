@@ -31,9 +31,9 @@ class FailedLogons(Plain):
         inputs=("user.name", "source.ip", "event.category", "event.outcome"),
         techniques=("T1110",),
         level="medium",
-        budget=1.0,
-        floor=4.0,
-        cold=8.0,
+        budget=0.5,
+        floor=2.0,
+        cold=6.0,
         parameters={"least failures": "5 in an hour", "scale": "robust, at least 0.1 (log10)"},
         description="Far more failed logons in an hour than the user ever has.",
     )

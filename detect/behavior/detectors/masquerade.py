@@ -34,8 +34,8 @@ class Masquerade:
         inputs=("user.name", "process.name", "event.category"),
         techniques=("T1078", "T1036"),
         level="medium",
-        budget=1.0,
-        floor=1.5,
+        budget=0.5,
+        floor=0.8,
         cold=4.0,
         parameters={
             "programs": "4 to 12, of the last 4 hours",

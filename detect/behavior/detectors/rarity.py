@@ -74,7 +74,7 @@ class RareValue(Plain):
         sample = observation.sample(self.feature, best)
         yield Anomaly(
             self.spec.name,
-            score=best_score * confidence,
+            score=best_score,
             at=sample.at if sample else observation.first,
             what=self.told.format(best),
             parts=(
@@ -109,10 +109,10 @@ class RareHour(Plain):
         inputs=("user.name", "event.category", "event.outcome", "@timestamp"),
         techniques=("T1078",),
         level="low",
-        budget=2.0,
+        budget=1.0,
         floor=2.5,
         cold=4.5,
-        parameters={**_PARAMETERS, "smoothing": "+-2 hours, other days' same hour 30 %"},
+        parameters={**_PARAMETERS, "smoothing": "+-3 hours, other days' same hour 50 %"},
         description="Signs in at an hour of the week at which the user and others hardly do.",
     )
 
@@ -127,7 +127,7 @@ class RareHour(Plain):
         hour = hour_of_week(observation.start)
         yield Anomaly(
             self.spec.name,
-            score=rare.surprise * confidence,
+            score=rare.surprise,
             at=observation.first,
             what=f"signed in at {hour % 24:02}:00 UTC on a {_DAYS[hour // 24]}",
             parts=(
@@ -259,6 +259,7 @@ RARE = (
             _HOST,
             ("host.name", "process.name", "process.parent.name"),
             ("T1059", "T1055"),
+            budget=0.5,
         ),
         "process.parent",
         "ran {}",
@@ -270,6 +271,7 @@ RARE = (
             _USER,
             ("user.name", "process.name", "event.category"),
             ("T1059", "T1204"),
+            budget=0.5,
             level="low",
         ),
         "process",
@@ -309,6 +311,7 @@ RARE = (
             _USER,
             ("user.name", "event.category", "event.action"),
             ("T1098", "T1548"),
+            budget=0.5,
         ),
         "privilege",
         "administered accounts ({})",

@@ -168,6 +168,35 @@ def portal_logon(at: int, user: str, address: str, *, ok: bool) -> Document:
     return made
 
 
+def administered(at: int, user: str, action: str, network: Network) -> Document:
+    """Somebody changed an account, a group or a role at the identity provider."""
+    event = {
+        "kind": "event",
+        "category": ["iam"],
+        "type": ["change"],
+        "action": action,
+        "outcome": "success",
+    }
+    made = _base(at, DIRECTORY, event)
+    made["user"] = {"name": user}
+    made["source"] = network.fields()
+    made["host"] = {"name": "sso"}
+    return made
+
+
+def query(at: int, host: str, name: str, domain: str) -> Document:
+    """A name was asked for at the resolver; `domain` is the registered one."""
+    event = {"kind": "event", "category": ["network"], "type": ["protocol"], "action": "query"}
+    made = _base(at, DNS, event)
+    made["host"] = {"name": host}
+    made["dns"] = {
+        "type": "query",
+        "question": {"name": name, "registered_domain": domain, "type": "A"},
+        "response_code": "NOERROR",
+    }
+    return made
+
+
 def heartbeat(at: int, source: str) -> Document:
     """What a log source says when nothing happens."""
     event = {"kind": "metric", "category": ["host"], "type": ["info"], "action": "heartbeat"}

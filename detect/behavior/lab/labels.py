@@ -21,7 +21,8 @@ class Label:
     """One attack: who and what it touches, [start, end] in ms, and what should have seen it.
 
     `entities` is kind → ids; any of `detectors` on any of them finds it. `deadline` (ms; 0: none)
-    is when it must have been found to count. `techniques` are of ATT&CK.
+    is when it must have been found to count. `techniques` are of ATT&CK. `entered` are the ids of
+    those, of very many touched, that the attack really got into.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Label:
     techniques: tuple[str, ...]
     deadline: int = 0
     events: int = 0
+    entered: tuple[str, ...] = ()
 
     def body(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -46,6 +48,7 @@ class Label:
             "techniques": list(self.techniques),
             "deadline": self.deadline,
             "events": self.events,
+            "entered": list(self.entered),
         }
 
     @classmethod
@@ -62,6 +65,7 @@ class Label:
                 tuple(body["techniques"]),
                 int(body.get("deadline", 0)),
                 int(body.get("events", 0)),
+                tuple(body.get("entered", ())),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInput("label", f"it is no label: {error!r}") from error

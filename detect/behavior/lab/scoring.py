@@ -110,7 +110,9 @@ def score(
     false: list[Told] = []
     true: Counter[str] = Counter()
     for each in sorted(told, key=lambda told: told.at):
-        near = [label for id in each.entities for label in about.get(id, ()) if _in(label, each.at)]
+        near = [
+            label for id in each.entities for label in about.get(id, ()) if _in(label, id, each.at)
+        ]
         if near:
             true[each.detector] += 1
         elif begin <= each.at < end:
@@ -129,8 +131,9 @@ def score(
     )
 
 
-def _in(label: Label, at: int) -> bool:
-    after = AFTER if sum(map(len, label.entities.values())) <= MANY else AFTER_MANY
+def _in(label: Label, id: str, at: int) -> bool:
+    few = sum(map(len, label.entities.values())) <= MANY or id in label.entered
+    after = AFTER if few else AFTER_MANY
     return label.start - BEFORE <= at <= label.end + after
 
 

@@ -11,6 +11,8 @@ from detect.behavior.lab.activity import of_people
 from detect.behavior.lab.company import DAY, START
 from detect.behavior.lab.documents import numbered
 from detect.behavior.lab.machines import of_machines
+from detect.behavior.lab.oddities import of_odd_days
+from detect.behavior.lab.surges import of_surges
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +31,8 @@ def background(company: Company) -> Iterator[Timed]:
         if day < company.days:
             waiting.extend(of_people(company, day))
             waiting.extend(of_machines(company, day))
+            waiting.extend(of_odd_days(company, day))
+            waiting.extend(of_surges(company, day))
         waiting.sort(key=itemgetter(0))
         # A shift of the next day begins at most a day before it: hours ahead of UTC.
         ready = START + (day - 1) * DAY if day < company.days else end + DAY

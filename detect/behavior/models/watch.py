@@ -122,17 +122,16 @@ class Side:
         """Whether it would have made an alert, by the rules of those that do."""
         history = self.calibration
         history.roll(at)
-        passes, _ = verdict_of(spec, history, score, budget)
+        passes, _ = verdict_of(spec, history, score, budget, entity)
         if self.quiet.get(entity, 0) + TOLD <= at:
-            history.add(score)
+            history.add(score, entity)
         if not passes or self.quiet.get(entity, 0) > at:
             return False
         self.quiet.pop(entity, None)
         self.quiet[entity] = at + spec.refractory
         if len(self.quiet) > MAX_QUIET:
             del self.quiet[next(iter(self.quiet))]
-        history.told += 1
-        history.pressure += 1
+        history.tell(score, entity)
         self.alerts += 1
         return True
 

@@ -20,10 +20,14 @@ def test_the_budget_is_met_within_a_factor_of_two(budget: float, shape: str) -> 
     for day in range(60):
         scores = draw.exponential(0.8, 300) if shape == "exponential" else draw.normal(3, 1, 300)
         for at, score in enumerate(scores):
+            entity = f"user{at % 100}"
             calibration.roll(MONDAY + day * DAY + at)
-            if calibration.ready and day >= 10:
-                told += calibration.expected(score) <= budget
-            calibration.add(score)
+            if calibration.ready and (
+                calibration.expected(score, entity) <= calibration.affordable(budget)
+            ):
+                told += day >= 10
+                calibration.tell(score, entity)
+            calibration.add(score, entity)
     assert 0.5 * budget <= told / 50 <= 2 * budget
 
 
@@ -43,8 +47,20 @@ def test_what_was_counted_comes_back() -> None:
         calibration.roll(MONDAY + at * 6 * HOUR)
         calibration.add(at / 7)
     assert Calibration.unpack(calibration.pack()).pack() == calibration.pack()
-    assert not calibration.ready
+    assert calibration.ready
+    assert not Calibration().ready
     assert Calibration().p(9.0) == 1.0
+
+
+def test_what_was_kept_before_budgets_counted_entities_is_read() -> None:
+    """An older history had a number there: its scores stay, the budget is learned anew."""
+    calibration = Calibration()
+    for at in range(50):
+        calibration.roll(MONDAY + at * 6 * HOUR)
+        calibration.add(at / 7, f"user{at}")
+    old = Calibration.unpack([*calibration.pack()[:-1], 0.7])
+    assert old.total == pytest.approx(calibration.total)
+    assert not old.ready
 
 
 def test_risk_halves_in_two_days_and_names_what_it_is_of() -> None:

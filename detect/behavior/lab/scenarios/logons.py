@@ -75,9 +75,12 @@ def password_spraying(world: World, rng: np.random.Generator, actor: Actor, id: 
     pace = float(rng.choice([2.0, 20.0, 90.0])) * 1_000
     events: list[Timed] = []
     at = begin
+    entered: list[str] = []
     for victim in victims:
         at += int(rng.exponential(pace)) + 200
-        events.append((at, logon(at, victim.name, network, ok=bool(rng.random() < 0.01))))
+        if worked := bool(rng.random() < 0.01):
+            entered.append(victim.name)
+        events.append((at, logon(at, victim.name, network, ok=worked)))
     label = Label(
         id,
         "password_spraying",
@@ -86,6 +89,7 @@ def password_spraying(world: World, rng: np.random.Generator, actor: Actor, id: 
         {"source": (network.ip,), "user": tuple(victim.name for victim in victims)},
         ("password_spraying",),
         ("T1110.003",),
+        entered=tuple(entered),
     )
     return Attack(label, events)
 

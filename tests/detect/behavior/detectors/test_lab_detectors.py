@@ -30,7 +30,7 @@ from detect.behavior.options import Options
 from detect.behavior.replaying import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.random import Generator
 
@@ -40,11 +40,16 @@ if TYPE_CHECKING:
 Timed = tuple[int, "Document"]
 
 
-def told(detector: Detector, events: Iterable[Timed], *egress: str) -> list[Finding]:
+def told(
+    detector: Detector,
+    events: Iterable[Timed],
+    *egress: str,
+    budgets: Mapping[str, float] | None = None,
+) -> list[Finding]:
     """What a detector alone makes of events."""
     ordered = sorted(events, key=lambda timed: timed[0])
     documents = [numbered(document, f"e{n}") for n, (_, document) in enumerate(ordered)]
-    return list(run(documents, [detector], Options(egress=egress)))
+    return list(run(documents, [detector], Options(egress=egress, budgets=budgets or {})))
 
 
 def only(findings: list[Finding], entity: str) -> Finding:
@@ -186,7 +191,7 @@ def _reading(days: int, random: Generator) -> list[Timed]:
 
 
 def test_a_bulk_download_is_told_and_a_folder_is_not() -> None:
-    """Four hundred files in an hour, against fifteen in ten minutes now and then."""
+    """Four hundred files in an hour; not fifteen in ten minutes, where the budget is spent."""
     random = generator(5)
     usual = _reading(9, random)
     bulk = [
@@ -196,12 +201,14 @@ def test_a_bulk_download_is_told_and_a_folder_is_not() -> None:
     only(told(BulkDownload(), [*usual, *bulk]), "ana")
     folder = [
         (at, file_read(at, "ana", "ws-1", f"/cases/1/doc{at}.pdf"))
-        for day in (4, 8)
+        for day, apart in ((4, 25_000), (8, 40_000))
         for at in range(
-            START + day * DAY + 10 * HOUR, START + day * DAY + 10 * HOUR + 600_000, 40_000
+            START + day * DAY + 10 * HOUR, START + day * DAY + 10 * HOUR + 600_000, apart
         )
     ]
-    assert not told(BulkDownload(), [*usual, *folder])
+    spent = {"bulk_download": 0.0}
+    assert not told(BulkDownload(), [*usual, *folder], budgets=spent)
+    only(told(BulkDownload(), [*usual, *folder, *bulk], budgets=spent), "ana")
 
 
 def test_files_of_others_are_told_and_new_ones_of_the_own_folder_are_not() -> None:
