@@ -17,6 +17,7 @@ from detect.behavior.detector import DAY, Anomaly, Part, Spec
 from detect.behavior.detectors.silence import LogSilence
 from detect.behavior.explain import FIELD, finding, rule_of
 from detect.behavior.models.asking import Asking, ModelMemory, compare
+from detect.behavior.models.days import DAY_OF_USER, added
 from detect.behavior.observation import OTHER
 from detect.behavior.profile import LEARNED, acted, hour_of_week
 from detect.behavior.surroundings import context, egress_of, hour_rarity, rarity
@@ -89,6 +90,7 @@ class Decider:
     ) -> Iterator[Finding]:
         """The findings of a slice; the scene and the calibrations have learned from it then."""
         profile, start = scene.profile, observation.start
+        scores: dict[str, float] = {}
         asking = Asking(self.options.model, scene.models, start)
         around = context(
             observation,
@@ -97,6 +99,7 @@ class Decider:
             scene.peers,
             egress=self._egress,
             model=asking,
+            scores=scores,
             lateness=self.options.lateness,
         )
         told: list[tuple[Anomaly, float]] = []
@@ -114,6 +117,7 @@ class Decider:
                 most = max(anomalies, key=lambda each: each.score)
                 found = self.weigh(spec, most, observation.entity, profile, calibrations, start)
                 told += found
+                scores[spec.name] = most.score
                 asking.told(spec.name, found)
             memory = detector.remember(observation, profile.memories.get(spec.name))
             if memory is not None and len(orjson.dumps(memory)) <= MAX_MEMORY:
@@ -122,6 +126,11 @@ class Decider:
         for anomaly, surprise in told:
             yield self.made(anomaly, observation.entity, start, profile, surprise, observation)
         frozen = profile.frozen > start
+        if observation.entity.kind == "user":
+            was = profile.memory(DAY_OF_USER)
+            day = memories[DAY_OF_USER] = added(was, observation, scores)
+            if was is not None and was[0] != day[0]:
+                scene.models.days.finish(observation.entity.key, was, open=frozen)
         self._learn(observation, scene, learn=not frozen)
         profile.memories = memories
         if any(self.specs[each.detector].level in _SERIOUS for each, _ in told):

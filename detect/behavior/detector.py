@@ -114,7 +114,7 @@ class Context:
     `rarity(feature, value)` asks about this entity's value; `egress(address)` whether it is one
     of our own known egress addresses; `seen(feature, value)` how many of our entities of this
     kind had that value lately (decayed days); `model(name)` the model in force or None;
-    `lateness` in ms.
+    `lateness` in ms. `scores` are those that the detectors before this one have given the slice.
     """
 
     rarity: Callable[[str, str], Rarity]
@@ -122,6 +122,7 @@ class Context:
     seen: Callable[[str, str], float]
     model: Callable[[str], Any]
     lateness: int = 600_000
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 class Detector(Protocol):

@@ -11,7 +11,7 @@ from detect.behavior.population import STRENGTH
 from detect.behavior.profile import hour_of_week
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from detect.behavior.observation import Observation
     from detect.behavior.population import Population
@@ -111,6 +111,7 @@ def context(
     egress: Callable[[str], bool],
     model: Callable[[str], Any],
     lateness: int,
+    scores: Mapping[str, float] | None = None,
 ) -> Context:
     """The context of one decision."""
     at = observation.start
@@ -120,4 +121,5 @@ def context(
             return hour_rarity(profile, population, peers, at)
         return rarity(profile, population, peers, feature, value, at)
 
-    return Context(ask, egress, population.weight, model, lateness)
+    known = scores if scores is not None else {}
+    return Context(ask, egress, population.weight, model, lateness, known)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import orjson
 
 from detect.behavior.detector import DAY
+from detect.behavior.models.days import DAY_OF_USER
 from detect.behavior.observation import KINDS, Entity
 from tocsin.contracts import Topics
 from tocsin.errors import BadInput
@@ -25,7 +26,7 @@ QUIET, INCIDENT = 7 * DAY, 7 * DAY
 
 
 class Verdict(NamedTuple):
-    """What somebody said at `at` (ms) of an alert of a detector about an entity."""
+    """What somebody said at `at` (ms) of an alert about an entity, which was last seen at `of`."""
 
     verdict: Judgement
     entity: Entity
@@ -33,6 +34,7 @@ class Verdict(NamedTuple):
     alert: str
     at: int
     by: str = ""
+    of: int = 0
 
     def outgoing(self) -> Outgoing:
         """Its record, in the partition of the entity."""
@@ -53,6 +55,7 @@ def parse(body: Mapping[str, Any]) -> Verdict:
             str(body["alert"]),
             int(body["at"]),
             str(body.get("by", "")),
+            int(body.get("of", 0)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput("verdict", f"it is no verdict: {error}") from error
@@ -68,9 +71,14 @@ def apply(verdict: Verdict, memory: Memory) -> None:
     counts[verdict.verdict] = counts.get(verdict.verdict, 0) + 1
     calibration.verdicts = counts
     profile = memory.known(verdict.entity)
+    true = verdict.verdict == "true_positive"
+    if verdict.entity.kind == "user" and verdict.of:
+        day = profile.memory(DAY_OF_USER) if profile is not None else None
+        judge = memory.models.days.judge
+        judge(verdict.entity.key, verdict.of // DAY, day, true=true, at=verdict.at)
     if profile is None:
         return
-    if verdict.verdict == "true_positive":
+    if true:
         profile.frozen = max(profile.frozen, verdict.at + INCIDENT)
     else:
         profile.frozen, profile.risk = 0, {}

@@ -105,7 +105,8 @@ class Judging:
                 "detectors of behaviour; a rule is changed, or gets an exception"
             )
         entity = entity_of(alert, spec)
-        told = Verdict(asked.verdict, entity, detector, alert.id, self._clock.now(), asked.by)
+        now = self._clock.now()
+        told = Verdict(asked.verdict, entity, detector, alert.id, now, asked.by, alert.last_seen)
         await self._log.append([told.outgoing()])
         return {"alert": alert.id, "detector": detector, "entity": entity.id}
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from detect.behavior.models.kinds import Kind
     from detect.behavior.models.store import ModelStore
 
-KIND_NAMES = ("flow", "dga", "payload")
+KIND_NAMES = ("flow", "dga", "payload", "insider")
 #: Kinds that a detector asks about live events.
-LIVE = frozenset({"dga", "payload"})
+LIVE = frozenset({"dga", "payload", "insider"})
 
 _data = click.option(
     "--data",

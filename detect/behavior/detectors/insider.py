@@ -6,6 +6,7 @@ from math import log10
 from typing import TYPE_CHECKING, Any
 
 from detect.behavior.detector import DAY, Anomaly, Part, Spec
+from detect.behavior.models.days import DAY_OF_USER, added, vector
 from detect.behavior.sketches import short
 from detect.behavior.tails import decayed
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 HALF_LIFE, CAP = 3 * DAY, 2.0
 #: Kinds of oddities, in the order of memory.
 KINDS = ("many objects", "new destinations for much", "many bytes sent")
+#: -log10 p of a day that adds nothing, and most that a day's rarity adds.
+ORDINARY, ODDEST = 1.0, 4.0
 #: Days that a user must be known.
 KNOWN = 7.0
 #: Objects in a slice and bytes to one destination that are nothing to speak of.
@@ -50,6 +53,8 @@ class InsiderRisk:
             "HALF_LIFE": "3 days, of the evidence",
             "CAP": "2 decimal digits a day, of each kind of oddity",
             "KNOWN": "7 days before a user is judged",
+            "ODDEST": "4 decimal digits at most by a model of users' days, where one is in force",
+            "verdicts": "1.5 decimal digits up or down at most, from fifty verdicts on",
         },
         description="More reading and sending than usual, repeatedly.",
     )
@@ -58,11 +63,12 @@ class InsiderRisk:
         self, observation: Observation, profile: Profile, context: Context
     ) -> Iterable[Anomaly]:
         """The evidence with this slice's."""
-        memory = self.remember(observation, profile.memory(self.spec.name))
-        if memory is None or profile.age(observation.start) < KNOWN:
+        if profile.age(observation.start) < KNOWN:
             return
-        _, before, told, *_ = memory
-        score = before + sum(told)
+        memory = self.remember(observation, profile.memory(self.spec.name))
+        _, before, told, *_ = memory or (0, 0.0, (0.0, 0.0, 0.0))
+        more, parts, model = _of_model(observation, profile, context)
+        score = before + sum(told) + more
         if score <= 0:
             return
         kinds = [kind for kind, amount in zip(KINDS, told, strict=True) if amount >= 0.3]
@@ -78,10 +84,12 @@ class InsiderRisk:
                     if amount >= 0.3
                 ),
                 Part("days before", f"{before:.1f}", "0"),
+                *parts,
             ),
             tuple(observation.samples[:5]),
             baseline=profile.age(observation.start),
             confidence=profile.confidence(observation.start),
+            model=model,
             tactic="collection",
         )
 
@@ -111,6 +119,30 @@ class InsiderRisk:
         known = " ".join([*known.split(), *fresh][-REMEMBERED:])
         today = [round(max(pair), 2) for pair in zip(today, told, strict=True)]
         return [day, round(before, 2), today, levels, known]
+
+
+def _of_model(
+    observation: Observation, profile: Profile, context: Context
+) -> tuple[float, list[Part], str]:
+    """What the model of users' days adds, why, and its name; nothing without one in force.
+
+    The day so far is judged: what was done, and the highest scores of the other detectors.
+    """
+    model = context.model("insider")
+    if model is None:
+        return 0.0, [], "profile"
+    row = vector(added(profile.memory(DAY_OF_USER), observation, context.scores))
+    rare = float(model.surprise([row])[0])
+    odd, opinion = min(max(0.0, rare - ORDINARY), ODDEST), model.opinion(row)
+    parts = []
+    if odd > 0:
+        parts.append(Part("a day like this", f"one of {10**rare:,.0f} users' days", "one of ten"))
+        parts += [Part(name, f"{much:.1f}", f"{usual:.1f}") for name, much, usual in opinion.odd]
+    if opinion.digits:
+        like = "incidents" if opinion.digits > 0 else "what was none"
+        by = f"{opinion.digits:+.1f} by {', '.join(opinion.features) or 'all features'}"
+        parts.append(Part("verdicts", f"like {like}: {by}", f"of {opinion.verdicts} verdicts"))
+    return odd + opinion.digits, parts, f"insider {model.version}"
 
 
 def _above(amount: float, level: float, few: float) -> float:

@@ -56,7 +56,7 @@ DAYS, JUDGED = "day", "judged"
 
 
 def added(memory: Any, observation: Observation, scores: Mapping[str, float]) -> list[Any]:
-    """[day, scores in tenths, sums, slices] with this slice; `memory` is what was, None at first."""
+    """[day, scores in tenths, sums, slices] with this slice; `memory` is None at first."""
     now = observation.start // DAY
     if memory is None or memory[0] != now:
         memory = [now, [0] * len(SCORES), [0] * len(SUMS), 0]

@@ -12,7 +12,7 @@ from detect.behavior.models.store import ModelStore
 from tocsin.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from detect.behavior.models.artifact import Artifact
@@ -41,6 +41,10 @@ class Served:
     def surprise(self, rows: Any) -> Any:
         """-log10 of the share of normal rows that score as high, of each row."""
         return self.model.surprise(rows)
+
+    def opinion(self, row: Sequence[float]) -> Any:
+        """What a model of insiders makes of one day."""
+        return self.model.opinion(row)
 
     def measures(self, rows: Any) -> dict[str, list[float]]:
         """What is watched of rows for drift, by name."""

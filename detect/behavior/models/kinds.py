@@ -5,6 +5,7 @@
 | `flow` | NSL-KDD's 41 columns (CSV, no header; label in the 42nd) | how far from normal flows |
 | `dga` | `name⇥family` | log odds that an algorithm made the name |
 | `payload` | CSV with a header, or `text⇥label` | log odds of an attack |
+| `insider` | lines of JSON: a user's day | how unlike other days |
 
 `series` has nothing to learn ahead: it is evaluated on a NAB directory (`nab.py`).
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from detect.behavior.models import dga, flow, payload
+from detect.behavior.models import dga, flow, insider, payload
 from detect.behavior.models.artifact import Artifact, encode, refuse
 
 if TYPE_CHECKING:
@@ -80,6 +81,17 @@ KINDS: dict[str, Kind] = {
             lambda model, rows: model.score(rows.texts),
             payload.measures,
             lambda rows: rows.texts,
+        ),
+        Kind(
+            insider.KIND,
+            insider.SCHEMA,
+            insider.read,
+            insider.train,
+            insider.opened,
+            insider.evaluate,
+            lambda model, rows: model.score(rows),
+            insider.measures,
+            lambda rows: rows.table,
         ),
     )
 }
