@@ -77,6 +77,12 @@ async def read_outcome(config: Path) -> Outcome:
         await log.close()
 
 
+def told(found: Outcome) -> list[str]:
+    """What the alerts say, a line each: of two lists that differ a person can see how."""
+    documents = [orjson.loads(each) for each in found.alerts.values()]
+    return sorted(f"{each['rule']['id']}: {each['message']}" for each in documents)
+
+
 def rules_of(found: Outcome) -> set[str]:
     """The ids of the rules, and of the detectors of behaviour, that alerts were made by."""
     return {orjson.loads(document)["rule"]["id"] for document in found.alerts.values()}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.faults.behaving import SECTIONS, TOLD, parts
-from tests.faults.crashing import RUNS, at_work, feed, kill, read_outcome, rules_of, worker
+from tests.faults.crashing import RUNS, at_work, feed, kill, read_outcome, rules_of, told, worker
 from tests.faults.running import running
 from tests.flow.world import Outcome, configure
 from tests.playbooks.counting_target import CountingTarget, counting_target
@@ -96,6 +96,7 @@ async def test_kill_9_embedded(seed: int, tmp_path: Path, reference: Reference) 
                 await killed_at_work(config, rng.uniform(0.0, reference.durations[number]))
             await to_the_end(config)
         found = await read_outcome(config)
+    assert told(found) == told(reference.outcome)
     assert found.alerts == reference.outcome.alerts
     assert found.effects == reference.outcome.effects
     assert found == reference.outcome

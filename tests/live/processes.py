@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-#: Which stages each process runs.
-PROCESSES = ("normalize,match", "correlate,alert", "decide,act", "index")
+#: Which stages each process runs; observe and behavior where behaviour is on.
+PROCESSES = ("normalize,match,observe", "correlate,alert,behavior", "decide,act", "index")
 
 #: Every group and the topic it reads.
 GROUPS = {
@@ -27,6 +27,17 @@ GROUPS = {
     "act": Topics.EFFECTS,
     "index-events": Topics.EVENTS,
     "index-dead-letters": Topics.DEAD_LETTERS,
+}
+
+#: The same with behaviour on, in the order of the path: what one has done is there for the next.
+BEHAVING = {
+    "normalize": Topics.RAW,
+    "match": Topics.EVENTS,
+    "observe": Topics.EVENTS,
+    "correlate": Topics.CORRELATE,
+    "risk": Topics.FINDINGS,
+    "behavior": Topics.OBSERVATIONS,
+    **GROUPS,
 }
 
 

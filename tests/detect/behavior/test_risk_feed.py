@@ -7,6 +7,7 @@ import pytest
 from detect.behavior.behavior import BehaviorStage
 from detect.behavior.observation import decode
 from detect.behavior.options import Options
+from detect.behavior.profile import Profile
 from detect.behavior.risk_feed import RiskStage
 from tests.detect.behavior.events import HOUR, MONDAY
 from tocsin.contracts import SEVERITY, Evidence, Finding, Rule, Topics
@@ -48,6 +49,23 @@ def test_findings_of_rules_become_observations_of_their_entities() -> None:
     with pytest.raises(BadInput):
         RiskStage().process(told([b"{}"]), {}, 0)
     assert not RiskStage().tick(0, {}, 0)
+
+
+def risk(*findings: Finding) -> object:
+    """What the profile of `ada` says after these findings."""
+    stage, state = BehaviorStage((), Options()), KeyedState()
+    given = told([each.value for each in fed(*findings)], Topics.OBSERVATIONS)
+    stage.process(given, state, 2**60)
+    (clock,) = stage.end(state)
+    stage.process([Record(Topics.OBSERVATIONS, 0, 99, None, clock.value, (), 0)], state, 2**60)
+    return Profile.decode(state["profile|default|user|ada"]).risk
+
+
+def test_a_finding_that_is_delivered_again_after_a_crash_adds_once() -> None:
+    """It comes at another offset; two of a rule in ten minutes are as bad as the worse of them."""
+    first, second = finding("A", level="medium"), finding("B", level="low")
+    assert risk(first, second, first, second, first) == risk(first, second)
+    assert risk(first, finding("A", level="critical", at=5)) == risk(finding("A", at=5))
 
 
 @pytest.mark.parametrize(("names", "expected"), [("ABCD", {"ada", "192.0.2.9"}), ("AAAA", set())])
