@@ -25,8 +25,13 @@ def printed(name: str, judged: Any, *, false: bool) -> str:
         row = each.row()
         lines.append(
             f"{row['detector']:42}{row['false_a_day']:>10}{row['budget']:>8}"
-            f"{_number(row['of_budget']):>10}{row['true']:>6}"
+            f"{_number(row['of_budget']):>10}{row['true']:>6}  {_kept(row)}".rstrip()
         )
+    judgeable = [each for each in report.detectors if each.asked]
+    lines.append(
+        f"{sum(each.within for each in judgeable)} of {len(judgeable)} spend 0.5 to 2 times their "
+        "budget (certain ones: at most 2)"
+    )
     if judged.habits:
         lines += ["", "false alerts on habits that must not alarm:"]
         lines += [f"  {habit:40}{count:>5}" for habit, count in judged.habits.items()]
@@ -36,6 +41,14 @@ def printed(name: str, judged: Any, *, false: bool) -> str:
             when = datetime.fromtimestamp(told.at / 1000, UTC).strftime("%m-%d %H:%M")
             lines.append(f"  {when}  {told.detector}: {', '.join(sorted(told.entities))}")
     return "\n".join(lines)
+
+
+def _kept(row: dict[str, Any]) -> str:
+    """What stands behind a detector: certain, never asked, or beside its budget."""
+    if not row["asked"]:
+        return "never asked"
+    kind = "certain" if row["certain"] else ""
+    return kind if row["within"] else f"{kind} outside".strip()
 
 
 def _number(value: float | None) -> str:

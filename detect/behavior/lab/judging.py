@@ -138,7 +138,11 @@ def judge(plan: Plan, options: Options | None = None) -> Judged:
     told += [_told(finding, plan.end) for finding in replay.end()]
     specs = replay.stage.decider.specs
     budgets = {name: options.budgets.get(name, spec.budget) for name, spec in specs.items()}
-    report = score(plan.labels, told, budgets, plan.begin, plan.end)
+    report = score(
+        *(plan.labels, told, budgets, plan.begin, plan.end),
+        certain={name for name, spec in specs.items() if not spec.calibrated},
+        unasked={name for name in specs if not replay.memory.calibration(name).total},
+    )
     habits = {} if plan.company is None else _habits(plan.company, report.false, plan.egress)
     return Judged(report, count, len(told), habits)
 

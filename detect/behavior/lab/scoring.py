@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from detect.behavior.lab.company import DAY, HOUR, MINUTE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from detect.behavior.lab.labels import Label
 
 #: What an alert on something attacked may come later than the attack and still tell of it: a
 #: day's total is known at its end. For attacks that touch very many, much less.
 AFTER, AFTER_MANY, MANY = DAY, 2 * HOUR, 8
+#: Shares of a budget that false alerts should make: less is a detector that hears nothing.
+LEAST_SPENT, MOST_SPENT = 0.5, 2.0
 #: What is told of a slice may carry the time of its beginning.
 BEFORE = 10 * MINUTE
 
@@ -60,13 +62,25 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """False alerts of a detector: how many a day against what it may spend."""
+    """False alerts of a detector: how many a day against what it may spend.
+
+    A `certain` detector is not rarefied: the budget is what is expected at most. `asked` is False
+    for one that has scored nothing at all (there is no model, no such events).
+    """
 
     detector: str
     budget: float
     false: int
     days: float
     true: int
+    certain: bool = False
+    asked: bool = True
+
+    @property
+    def within(self) -> bool:
+        """Whether it spends between half and twice its budget; a certain one at most twice."""
+        least = 0.0 if self.certain else LEAST_SPENT * self.budget
+        return least <= self.false / self.days <= MOST_SPENT * self.budget
 
     def row(self) -> dict[str, Any]:
         """As a line of a table."""
@@ -77,6 +91,9 @@ class Noise:
             "false_a_day": round(rate, 2),
             "of_budget": round(rate / self.budget, 2) if self.budget else None,
             "true": self.true,
+            "certain": self.certain,
+            "asked": self.asked,
+            "within": self.within if self.asked else None,
         }
 
 
@@ -95,12 +112,16 @@ def score(
     budgets: Mapping[str, float],
     begin: int,
     end: int,
+    *,
+    certain: Collection[str] = (),
+    unasked: Collection[str] = (),
 ) -> Report:
     """Judge findings by the labels; noise is counted in [begin, end), ms.
 
     An attack is found by the first finding of a detector that its label names on an entity that
     it names, from its beginning on and, if the label has a deadline, before that. Any finding on
-    an attacked entity while the attack goes on or soon after is no false alert.
+    an attacked entity while the attack goes on or soon after is no false alert. `certain` and
+    `unasked` name detectors: see Noise.
     """
     about: dict[str, list[Label]] = defaultdict(list)
     for label in labels:
@@ -126,7 +147,10 @@ def score(
     names = sorted({*budgets, *rates, *true})
     return Report(
         tuple(_scenarios(labels, first)),
-        tuple(Noise(n, budgets.get(n, 0.0), rates[n], days, true[n]) for n in names),
+        tuple(
+            Noise(n, budgets.get(n, 0.0), rates[n], days, true[n], n in certain, n not in unasked)
+            for n in names
+        ),
         tuple(false),
     )
 

@@ -47,7 +47,31 @@ def test_found_by_the_right_detector_on_the_right_entity_in_time() -> None:
     assert noise["volume"]["true"] == 1
     assert noise["quiet"] == {
         "detector": "quiet", "budget": 2.0, "false_a_day": 0.0, "of_budget": 0.0, "true": 0,
+        "certain": False, "asked": True, "within": False,
     }  # fmt: skip
+
+
+def test_a_budget_is_to_be_spent_but_by_detectors_that_are_certain() -> None:
+    """Half to twice of it; a certain one may stay silent, and one never asked is not judged."""
+    found = [told("hours", T + each * HOUR, f"user{each}") for each in range(6)]
+    found += [told("rare", T + each * HOUR, "dan") for each in range(9)]
+    budgets = {"hours": 1.0, "rare": 1.0, "quiet": 1.0, "travel": 1.0, "names": 1.0}
+    report = score([], found, budgets, T, T + 4 * DAY, certain={"travel"}, unasked={"names"})
+    assert {each.detector: each.row()["within"] for each in report.detectors} == {
+        "hours": True, "rare": False, "quiet": False, "travel": True, "names": None,
+    }  # fmt: skip
+
+
+def test_an_account_that_a_sprayer_got_into_is_attacked_for_a_day() -> None:
+    """Of very many touched the others are, soon after, people like any."""
+    many = tuple(f"user{each}" for each in range(40))
+    truth = [
+        Label("s-1", "spraying", T, T + HOUR, {"user": many}, ("spray",), (), entered=("user7",))
+    ]
+    later = [told("travel", T + 10 * HOUR, "user7"), told("travel", T + 10 * HOUR, "user8")]
+    report = score(truth, later, {"travel": 1.0}, T, T + 4 * DAY)
+    assert [each.entities for each in report.false] == [frozenset({"user8"})]
+    assert Label.of(truth[0].body()) == truth[0]
 
 
 def test_noise_is_counted_within_the_judged_time_only() -> None:
