@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING
 
 from playbooks import act_state
 from playbooks.act_calls import Calls
+from playbooks.act_keeping import Keeping
 from playbooks.act_model import Place, Policy, Route, Step
 from playbooks.act_partition import Lane, Partition, Work
-from playbooks.act_records import prune
-from playbooks.act_undo import due_effects
 from playbooks.act_writes import NAME, Write, apply, book, expiry_record, lane_of, read
 from playbooks.reconciler import Reconciler
 from tocsin.contracts import Effect, Mode, Topics
@@ -198,6 +197,7 @@ class _Session:
         self._partitions: dict[int, Partition] = {}
         self._writes: asyncio.Queue[Write] = asyncio.Queue()
         self._asked: dict[str, int] = {}
+        self._kept: dict[int, Keeping] = {}
 
     async def assigned(self, partitions: frozenset[TopicPartition]) -> None:
         """Lanes of new partitions are made when their records come."""
@@ -206,6 +206,7 @@ class _Session:
         """Calls under way are cut off: the next owner resumes them by their idempotence."""
         gone = frozenset(at.partition for at in partitions)
         for number in gone:
+            self._kept.pop(number, None)
             if (partition := self._partitions.pop(number, None)) is not None:
                 await partition.cancel()
         await self._calls.abandon(frozenset(self._partitions) - gone)
@@ -342,10 +343,12 @@ class _Session:
                 continue
             state = self._subscription.state(at.partition)
             place = Place(at.partition, write.work.record.offset, self._clock.now())
+            keeping = self._keeping(at.partition, state)
+            keeping.sweep(write.partition.committed, place.now)
             if write.partition.prune_due:
-                prune(state, write.partition.committed, place.now)
+                keeping.prune_rates(place.now)
                 write.partition.prune_due = False
-            step = apply(write, state, place)
+            step = apply(write, state, place, keeping)
             completion = completions.setdefault(at.partition, Completion(at, None, [], state))
             completion.outputs = [*completion.outputs, *step.outputs]
             if step.invocation is None:
@@ -364,6 +367,13 @@ class _Session:
                 write.done.set_result(step)
         self._metrics.batch(NAME, received, batch, time.perf_counter() - started)
 
+    def _keeping(self, partition: int, state: KeyedState) -> Keeping:
+        """Made anew for another state: the partition was away meanwhile."""
+        keeping = self._kept.get(partition)
+        if keeping is None or keeping.state is not state:
+            keeping = self._kept[partition] = Keeping(state)
+        return keeping
+
     async def _tick_all(self, current: Callable[[], SiteGuards]) -> None:
         ticks = 0
         while True:
@@ -381,7 +391,8 @@ class _Session:
         asked: list[Effect] = []
         records: list[Outgoing] = []
         for at in sorted(self._subscription.assignment):
-            for effect in due_effects(self._subscription.state(at.partition), now):
+            state = self._subscription.state(at.partition)
+            for effect in self._keeping(at.partition, state).due(now):
                 if abs(now - self._asked.get(effect.id, now - ASK_AGAIN)) >= ASK_AGAIN:
                     asked.append(effect)
                     records.append(expiry_record(effect, at.partition, now))

@@ -9,8 +9,10 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from playbooks import guards, leases
-from playbooks.act_model import RETENTION, Place, Route, Step
+import orjson
+
+from playbooks import leases
+from playbooks.act_model import Place, Route, Step
 from tocsin import audit
 from tocsin.contracts import (
     Effect,
@@ -26,7 +28,7 @@ from tocsin.contracts import (
 )
 from tocsin.ids import canonical_json, content_hash, digest
 from tocsin.log.base import Outgoing
-from tocsin.state import peek
+from tocsin.state import peek, put, raw
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,23 +48,62 @@ EFFECT, LEASE, _AUDIT = "effect/", "lease/", "audit"
 
 def read_lease(state: State, verb: str, target: str) -> Lease | None:
     """The lease of a verb on a target."""
-    stored = state.get(LEASE + leases.lease_id(verb, target))
-    return Lease.model_validate(stored) if stored is not None else None
+    stored = raw(state, LEASE + leases.lease_id(verb, target))
+    return Lease.model_validate_json(stored) if stored is not None else None
 
 
-def prune(state: State, committed: int, now: int) -> None:
-    """Forget what ended a retention ago and cannot be delivered again (`committed` offset)."""
-    before = now - RETENTION
-    for key in list(state):
-        if key.startswith(EFFECT):
-            kept = peek(state, key)
-            if kept["result"] and kept["at"] < before and kept["offset"] < committed:
-                del state[key]
-        elif key.startswith(LEASE):
-            kept = state[key]
-            if kept["state"] == LeaseState.RELEASED and kept["changed"] < before:
-                del state[key]
-    guards.prune_rates(state, now, RETENTION)
+def read_effect(state: State, effect_id: str) -> dict[str, Any] | None:
+    """What is kept of an effect's last attempt."""
+    stored = raw(state, EFFECT + effect_id)
+    return None if stored is None else orjson.loads(stored)
+
+
+def keep_effect(state: State, effect_id: str, kept: dict[str, Any]) -> None:
+    """Store what is kept of an effect, as JSON: a fifth of what objects take."""
+    put(state, EFFECT + effect_id, orjson.dumps(kept))
+
+
+def effect_ended(state: State, key: str) -> int | None:
+    """When the effect under `key` got its answer, None if it has none."""
+    kept = read_effect(state, key.removeprefix(EFFECT))
+    return kept["at"] if kept and kept["result"] else None
+
+
+#: What is kept of an answer for long: what one that comes again is told.
+_ANSWER = ("status", "failure")
+
+
+def shrink_effect(state: State, key: str) -> int | None:
+    """Keep an answered effect in short; returns when it was answered, None if it was not.
+
+    Its run has heard the whole answer: that stands before any repeated one in the log.
+    """
+    effect_id = key.removeprefix(EFFECT)
+    kept = read_effect(state, effect_id)
+    if kept is None or not kept["result"]:
+        return None
+    short = {name: kept["result"][name] for name in _ANSWER if name in kept["result"]}
+    keep_effect(state, effect_id, {**kept, "result": short})
+    at: int = kept["at"]
+    return at
+
+
+def forget_old(state: State, key: str, committed: int, before: int) -> int | None:
+    """Delete what ended before then and cannot be delivered again (`committed` offset).
+
+    Returns when it ended if it is kept all the same.
+    """
+    if key not in state:
+        return None
+    kept = peek(state, key)
+    if key.startswith(LEASE):
+        gone, at = kept["state"] == LeaseState.RELEASED, kept["changed"]
+    else:
+        gone, at = bool(kept["result"]) and kept["offset"] < committed, kept["at"]
+    if not gone or at >= before:
+        return int(at)
+    del state[key]
+    return None
 
 
 def answered(before: dict[str, Any] | None, effect: Effect, place: Place) -> Step | None:
@@ -73,7 +114,7 @@ def answered(before: dict[str, Any] | None, effect: Effect, place: Place) -> Ste
         return Step(filtered="stale_attempt")
     if before["result"] is None:
         return None
-    result = Result.model_validate(before["result"])
+    result = Result.model_validate({**_asked(effect, before), **before["result"]})
     if effect.attempt > before["attempt"]:
         if result.status is not EffectStatus.OK:
             return None
@@ -82,6 +123,19 @@ def answered(before: dict[str, Any] | None, effect: Effect, place: Place) -> Ste
         return Step([_notified(effect, result)], result=result)
     outputs = [returned(result, place.now)] if result.run_id else []
     return Step(outputs, result=result)
+
+
+def _asked(effect: Effect, before: dict[str, Any]) -> dict[str, Any]:
+    """What an answer that was kept in short does not say."""
+    return {
+        "effect_id": effect.id,
+        "run_id": effect.run_id,
+        "step": effect.step,
+        "item": effect.item,
+        "attempt": before["attempt"],
+        "started": before["at"],
+        "at": before["at"],
+    }
 
 
 def bounded(output: dict[str, Any]) -> dict[str, Any]:
@@ -141,7 +195,7 @@ def end(
         started=place.now if started is None else started,
         at=place.now,
     )
-    state[EFFECT + effect.id] = kept(effect, place, result, ambiguous=ambiguous)
+    keep_effect(state, effect.id, kept(effect, place, result, ambiguous=ambiguous))
     body = {
         **told(effect, route),
         "connector": result.connector,
@@ -192,7 +246,7 @@ def store_lease(
 ) -> list[Outgoing]:
     """Keep the lease, and tell the audit and each run that is concerned."""
     stored = lease.model_dump(mode="json", exclude_none=True)
-    state[LEASE + lease.id] = stored
+    put(state, LEASE + lease.id, orjson.dumps(stored))
     data = {"change": change, "lease": stored}
     records = [audited(state, place, "lease", data)]
     for run in sorted(set(runs) - {""}):

@@ -14,11 +14,12 @@ from pydantic import ValidationError
 from playbooks import guards, leases
 from playbooks.act_model import NATIVE_TTL_MARGIN, Invocation, Outcome, Place, Policy, Route, Step
 from playbooks.act_records import (
-    EFFECT,
     answered,
     audited,
     end,
+    keep_effect,
     kept,
+    read_effect,
     read_lease,
     store_lease,
     told,
@@ -87,7 +88,7 @@ def _begin_apply(
     state: State, effect: Effect, place: Place, policy: Policy, windows: Sequence[State]
 ) -> Step:
     effect = effect.model_copy(update={"mode": guards.effective_mode(effect, policy.mode)})
-    before = state.get(EFFECT + effect.id)
+    before = read_effect(state, effect.id)
     if (step := answered(before, effect, place)) is not None:
         return step
     route = policy.routes.get(effect.verb)
@@ -269,7 +270,7 @@ def _call(
         inquiry=effect.inquiry,
         verdicts=verdicts,
     )
-    state[EFFECT + effect.id] = kept(effect, place, None, ambiguous=resumed)
+    keep_effect(state, effect.id, kept(effect, place, None, ambiguous=resumed))
     return Step([audited(state, place, "effect.started", told(effect, route))], invocation)
 
 

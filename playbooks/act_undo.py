@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from playbooks import leases
 from playbooks.act_model import Invocation, Outcome, Place, Policy, Step
 from playbooks.act_records import (
-    EFFECT,
-    LEASE,
     answered,
     audited,
     end,
+    keep_effect,
     kept,
+    read_effect,
     read_lease,
     runs_of,
     store_lease,
@@ -38,21 +38,6 @@ from tocsin.log.base import Outgoing
 
 if TYPE_CHECKING:
     from tocsin.state import State
-
-
-def due_effects(state: State, now: int) -> list[Effect]:
-    """Undos that time has made due, as effects on their targets; the same ones each time."""
-    found = []
-    for key in state:
-        if not key.startswith(LEASE) or (stored := state[key])["state"] == LeaseState.RELEASED:
-            continue
-        if stored["state"] == LeaseState.ACTIVE and stored["expires"] > now:
-            continue
-        lease = Lease.model_validate(stored)
-        when = leases.due(lease)
-        if when is not None and when <= now:
-            found.append(expiry(lease, now))
-    return found
 
 
 def release_record(verb: str, target: str, *, by: str, at: int) -> Outgoing:
@@ -89,7 +74,7 @@ def begin_expiry(state: State, effect: Effect, place: Place, policy: Policy) -> 
 
 
 def begin_release(state: State, effect: Effect, place: Place, policy: Policy) -> Step:
-    before = state.get(EFFECT + effect.id)
+    before = read_effect(state, effect.id)
     if (step := answered(before, effect, place)) is not None:
         return step
     lease = read_lease(state, effect.verb, effect.target)
@@ -120,7 +105,7 @@ def _undo(
     route = policy.undoers.get((lease.connector, lease.verb))
     records = store_lease(state, lease, change, runs_of(lease), place)
     if effect.operation == "release":
-        state[EFFECT + effect.id] = kept(effect, place, None)
+        keep_effect(state, effect.id, kept(effect, place, None))
     invocation = Invocation(
         connector=lease.connector,
         call=Call(

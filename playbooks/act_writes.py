@@ -10,15 +10,18 @@ from pydantic import ValidationError
 
 from playbooks.act_model import Place, Policy, Step
 from playbooks.act_partition import Partition, Work
-from playbooks.act_records import failed, returned
+from playbooks.act_records import LEASE, failed, returned
+from playbooks.leases import lease_id
 from responders.base import ActionClass
 from tocsin.contracts import Effect, Failure, Topics
 from tocsin.deadletters import dead_letters
 from tocsin.log.base import Outgoing
+from tocsin.state import raw
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from playbooks.act_keeping import Keeping
     from tocsin.log.base import Record
     from tocsin.stage import Batch
     from tocsin.state import KeyedState
@@ -73,20 +76,25 @@ def read(record: Record) -> Work:
         return Work(record, None, str(error))
 
 
-def apply(write: Write, state: KeyedState, place: Place) -> Step:
+def apply(write: Write, state: KeyedState, place: Place, keeping: Keeping) -> Step:
     """Decide; a defect ends this effect with a failure and a dead letter, and no other."""
     state.savepoint()
+    effect = write.work.effect
+    lease = raw(state, LEASE + lease_id(effect.verb, effect.target)) if effect else None
     try:
-        return write.change(state, place)
+        step = write.change(state, place)
+        if effect is not None:
+            keeping.noted(effect, lease)
+        return step
     except Exception as error:
         state.rollback()
         record = write.work.record
         _log.exception("%s: %s could not be decided and is dead-lettered", NAME, record.position)
         reason = f"{type(error).__name__}: {error}"
         step = Step(dead_letters(NAME, record, "internal", reason, place.now), dead="internal")
-        if write.work.effect is not None and write.work.effect.run_id:
+        if effect is not None and effect.run_id:
             failure = Failure(kind="internal", message="the act stage has a defect; see the log")
-            result = failed(write.work.effect, failure, place.now)
+            result = failed(effect, failure, place.now)
             step.outputs.append(returned(result, place.now))
         return step
 

@@ -16,6 +16,7 @@ from playbooks.ranges import RESERVED, NamedList, parse_interval
 from playbooks.targets import canonical_target
 from responders.base import Action, ActionClass, EntityKind
 from tocsin.contracts import Effect, Hold, Mode, Rate, Share, Verdict
+from tocsin.state import peek
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -134,7 +135,7 @@ def _held(state: State, verb: str, now: int) -> set[str]:
         str(lease["target"])
         for key in state
         if key.startswith(_LEASE)
-        and (lease := state[key])["verb"] == verb
+        and (lease := peek(state, key))["verb"] == verb
         and lease["state"] != "released"
     }
     window: dict[str, int] = state.get(_SHARE + verb, {})

@@ -30,6 +30,7 @@ from responders.base import Call, Idempotence
 from tocsin.contracts import Effect, Hold, Lease, LeaseState, Mode, RunEvent, Topics
 from tocsin.ids import digest
 from tocsin.log.base import Outgoing
+from tocsin.state import peek
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -71,7 +72,7 @@ def observations(
         for key in state:
             if not key.startswith((LEASE, DRIFT)):
                 continue
-            kept = state[key]
+            kept = peek(state, key)
             if (kept["connector"], kept["verb"]) != (connector, verb):
                 continue
             if key.startswith(DRIFT):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from playbooks import act, act_partition, act_state
-from playbooks.act_model import RETENTION, Outcome, Place, Policy, Route
-from playbooks.act_records import prune
+from playbooks import act, act_partition
 from playbooks.act_undo import release_record
 from playbooks.guards import SiteGuards
 from playbooks.ranges import NamedList
@@ -431,29 +429,6 @@ async def test_a_person_ends_a_containment_for_all(tmp_path: Path) -> None:
     assert {event.run_id for event in events} == {"run-1", "run-2"}
     assert any(entry.body.get("step") == "released by oncall" for entry in entries)
     assert {result.run_id for result in results} == {"run-1", "run-2"}
-
-
-def test_pruning_forgets_only_what_ended_long_ago_and_cannot_come_again() -> None:
-    state: dict[str, Any] = {}
-    policy = Policy(
-        {"firewall.block_ip": Route("fw", block_action())},
-        {("fw", "firewall.block_ip"): Route("fw", block_action())},
-        no_guards(),
-        Mode.ENFORCE,
-    )
-    for offset, effect in enumerate([block("192.0.2.1"), block("192.0.2.2"), block("192.0.2.3")]):
-        place = Place(0, offset, T0)
-        step = act_state.begin(state, effect, place, policy, [state])
-        assert step.invocation is not None
-        if offset < 2:
-            act_state.finish(state, effect, place, step.invocation, Outcome())
-    before = dict(state)
-    prune(state, 2, T0 + RETENTION)
-    assert state == before
-    prune(state, 1, T0 + RETENTION + 1)
-    gone = set(before) - set(state)
-    assert gone == {f"effect/{block('192.0.2.1').id}"}
-    assert sum(key.startswith("lease/") for key in state) == 2
 
 
 async def test_a_release_delivered_again_ends_no_new_lease(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from playbooks import act_state
+from playbooks.act_keeping import Keeping
 from playbooks.act_model import Invocation, Outcome, Place, Policy, Route
 from playbooks.act_records import read_lease
-from playbooks.act_undo import begin_expiry, due_effects
+from playbooks.act_undo import begin_expiry
 from playbooks.approving import shown
 from playbooks.expiring import OWN_ACTIONS, PLAYBOOK
 from playbooks.guard_hours import SiteQuiet, is_quiet
@@ -267,7 +268,7 @@ def _applied(state: KeyedState, effect: Effect, now: int = T0) -> Invocation:
 
 def _asks(state: KeyedState, now: int) -> list[Start]:
     outputs: list[Outgoing] = []
-    for effect in due_effects(state, now):
+    for effect in Keeping(state).due(now):
         step = begin_expiry(state, effect, Place(0, 1, now), _policy())
         assert step.invocation is None
         outputs += step.outputs
