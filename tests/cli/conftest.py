@@ -16,6 +16,7 @@ import orjson
 import pytest
 import yaml
 
+from tests.cli.asking import SECRETS, site
 from tests.flow.world import configure
 from tests.playbooks.counting_target import CountingTarget, counting_target
 from tocsin.cli.main import main
@@ -117,6 +118,15 @@ class Made:
 def product() -> Iterator[CountingTarget]:
     with target() as product:
         yield product
+
+
+@pytest.fixture
+def asking_site(tmp_path: Path, product: CountingTarget, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The configuration of a new site that asks, its secrets in the environment."""
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    product.held.clear()
+    return site(tmp_path / "site", product.url)
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tests.cli.asking import SECRETS, alert, asking, site
+from tests.cli.asking import alert, asking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import pytest
 
     from tests.cli.conftest import Ran
     from tests.playbooks.counting_target import CountingTarget
@@ -30,15 +28,9 @@ steps:
 
 
 def test_from_a_run_to_a_test_and_from_alerts_to_their_impact(
-    tmp_path: Path,
-    product: CountingTarget,
-    monkeypatch: pytest.MonkeyPatch,
-    tocsin: Callable[..., Ran],
+    asking_site: Path, product: CountingTarget, tocsin: Callable[..., Ran]
 ) -> None:
-    for name, value in SECRETS.items():
-        monkeypatch.setenv(name, value)
-    product.held.clear()
-    config = site(tmp_path / "site", product.url)
+    config = asking_site
     playbooks = config.parent / "playbooks"
     (playbooks / "ask.yml").unlink()
     (playbooks / "shut.yml").write_text(PLAYBOOK, "utf-8")
@@ -70,7 +62,7 @@ def test_from_a_run_to_a_test_and_from_alerts_to_their_impact(
     assert told["targets"] == {"containment.webhook": {"203.0.113.9": 1}}
     assert told["refused"] == {"never:own_ranges": 1}
 
-    file = tmp_path / "alert.json"
+    file = config.parent / "alert.json"
     file.write_bytes(given.value)
     (plan,) = tocsin("playbook", "plan", "shut", "--alert", file, "-c", config, "--json").rows()
     assert plan["triggered"] is True

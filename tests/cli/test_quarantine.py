@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tests.cli.asking import SECRETS, alert, asking, site
+from tests.cli.asking import alert, asking
 from tests.flow.world import records
 from tocsin.contracts import Effect, RunEvent, Topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import pytest
 
     from tests.cli.conftest import Ran
     from tests.playbooks.counting_target import CountingTarget
@@ -39,15 +37,9 @@ ALERTS = 24
 
 
 def test_case_06_a_poison_playbook_is_shown_released_and_harms_no_other(
-    tmp_path: Path,
-    product: CountingTarget,
-    monkeypatch: pytest.MonkeyPatch,
-    tocsin: Callable[..., Ran],
+    asking_site: Path, product: CountingTarget, tocsin: Callable[..., Ran]
 ) -> None:
-    for name, value in SECRETS.items():
-        monkeypatch.setenv(name, value)
-    product.held.clear()
-    config = site(tmp_path / "site", product.url)
+    config = asking_site
     playbooks = config.parent / "playbooks"
     (playbooks / "ask.yml").unlink()
     for name, text in (("caller", CALLER), ("part", PART), ("poison", POISON)):

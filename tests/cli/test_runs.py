@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.asking import ADDRESS, SECRETS, alert, prepared, site
+from tests.cli.asking import ADDRESS, alert, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,11 +18,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def config(tmp_path: Path, product: CountingTarget, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name, value in SECRETS.items():
-        monkeypatch.setenv(name, value)
-    product.held.clear()
-    return site(tmp_path / "site", product.url)
+def config(asking_site: Path) -> Path:
+    return asking_site
 
 
 def test_the_timeline_is_in_order_and_a_cancelled_run_does_nothing_more(
