@@ -20,8 +20,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from detect.conditions import AT, EVENT, FIRED, SHOWN, VALUE, Closing, amount
+from detect.groups import MAX_NUMBERS, MAX_SLICE
 from detect.satisfaction import at_of, satisfied
-from detect.slices import MAX_NUMBERS, MAX_SLICE
+from detect.slices import MEMBERS_WITHIN
 from detect.sliding import MAX_VALUE, NOTHING, Added, Firing, Stretch, compact, shown
 from tocsin.ids import digest
 
@@ -29,77 +30,85 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from detect.conditions import Entry
-    from detect.slices import Group, Member, Slice, Slices
+    from detect.groups import Group
+    from detect.slices import Member, Slice, Slices
     from detect.sliding import Occurrence
 
 _identity = itemgetter(AT, EVENT, VALUE)
 
 
 def insert(
-    slices: Slices, group: Group, occurrence: Occurrence, member: Member, passed: int | None
-) -> tuple[Added, Slice | None]:
-    """Put an occurrence into its slice; all before `passed` (ms) is decided.
+    slices: Slices,
+    agenda: Agenda,
+    group: Group,
+    occurrence: Occurrence,
+    member: Member,
+    watermark: int | None,
+) -> Added:
+    """Put an occurrence into its slice, and note when it has to be looked at.
 
-    The slice is None where nothing came of it.
+    What is before the watermark by more than the group's patience is decided.
     """
     at, event_id, value, offset = occurrence
-    if group.counts_events:
+    family = group.family
+    if family.counts_events:
         value = ""
     elif len(value) > MAX_VALUE:
         value = compact(value)
-    span = group.timespan
+    span = family.timespan
     start = at // span * span
     own = group.slices.get(start)
     place = 0
     if own is not None and own.entries:
         entries = own.entries
-        if at > entries[-1][AT]:
-            place = len(entries)
-        else:
+        place = len(entries)
+        if at <= entries[-1][AT]:
             identity = (at, event_id, value)
             place = bisect_left(entries, identity, key=_identity)
             if place < len(entries) and _identity(entries[place]) == identity:
-                return Added(duplicate=True), None
-    if passed is not None:
-        last = start + span - 1 if group.closing is Closing.WINDOW else at
-        if last < passed:
-            return Added(late=True), None
+                return _DUPLICATE
+    if watermark is not None:
+        last = start + span - 1 if family.closing is Closing.WINDOW else at
+        if last < watermark - family.patience:
+            return _LATE
     if own is None:
         own = slices.open(group, start)
-    slices.put(own, place, (at, event_id, value, offset), member)
-    if len(own.entries) > own.limit:
-        return Added(evicted=cut(slices, own)), own
-    return NOTHING, own
+    if not own.dirty:  # as `Slices.change`, without the call
+        own.dirty = True
+        own.entries = own.entries.copy()
+        slices.changed.append(own)
+    entries = own.entries
+    if place == len(entries) < MEMBERS_WITHIN:
+        entries.append((at, event_id, value, offset, None, None, member))
+    else:
+        slices.put(own, place, (at, event_id, value, offset), member)
+    if own.awaited is None or own.awaited > at + family.wait:
+        agenda.expect(own, family.patience)
+    if len(entries) > own.limit:
+        return Added(evicted=cut(slices, own))
+    return NOTHING
 
 
-def waits(own: Slice, at: int) -> bool:
-    """Whether the slice is looked at in time for an event that was put into it at `at`."""
-    if own.awaited is None:
-        return False
-    if own.group.closing is Closing.WINDOW:
-        return True
-    condition = own.group.condition
-    return own.awaited <= at + (condition.timespan if condition.forbidden else 1)
+_DUPLICATE, _LATE = Added(duplicate=True), Added(late=True)
 
 
 def due(own: Slice) -> int | None:
     """The time that must be passed for something more of the slice to be decided."""
-    condition = own.group.condition
-    span = condition.timespan
-    if own.group.closing is Closing.WINDOW:
+    family = own.group.family
+    if family.closing is Closing.WINDOW:
         if not own.decided:
-            return own.start + span
-        wanted = len(own.decided) < 2 and condition.empty_holds
-        return own.start + 2 * span if wanted else None
+            return own.start + family.timespan
+        wanted = len(own.decided) < 2 and family.condition.empty_holds
+        return own.start + 2 * family.timespan if wanted else None
     place = bisect_left(own.entries, own.closed, key=at_of)
     if place == len(own.entries):
         return None
-    return int(own.entries[place][AT]) + (span if condition.forbidden else 1)
+    return int(own.entries[place][AT] + family.wait)
 
 
 def decide(slices: Slices, own: Slice, passed: int, offset: int) -> Iterator[Firing]:
     """What of the slice is decided now that all before `passed` is known."""
-    if own.group.closing is Closing.WINDOW:
+    if own.group.family.closing is Closing.WINDOW:
         yield from _windows(slices, own, passed, offset)
         return
     condition = own.group.condition
@@ -170,7 +179,7 @@ def cut(slices: Slices, own: Slice) -> int:
     dropped = len(own.entries) - len(kept)
     if dropped:
         slices.drop(own, set(range(len(own.entries))) - set(kept))
-    own.limit = own.group.limit(len(own.entries))
+    own.limit = own.group.family.limit(len(own.entries))
     return 0 if lossless else dropped
 
 

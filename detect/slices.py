@@ -12,18 +12,16 @@ Keys: `slice|GROUP|TIMESPAN|START`, `closing|…` where what satisfies is known 
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from detect.chains import after, follow, none, places
-from detect.conditions import AT, EVENT, FIRED, MEMBER, OFFSET, SHOWN, VALUE, Closing, amount
+from detect.chains import after, none
+from detect.conditions import AT, EVENT, FIRED, MEMBER, OFFSET, SHOWN, VALUE, amount
 from detect.expiry import Expiry
-from tocsin.ids import hasher
+from detect.groups import CLOSING, LIVES, Family, Group, Owner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from hashlib import blake2b
+    from collections.abc import Callable, Iterator, Mapping
 
     from detect.chains import Starts
     from detect.conditions import Condition, Entry, Number
@@ -31,33 +29,10 @@ if TYPE_CHECKING:
 
 #: Slices of one partition beyond which the oldest are given up.
 MAX_SLICES = 200_000
-#: Events in a slice beyond which those that are not essential are dropped unemitted.
-MAX_SLICE = 500
-#: Events in a slice whose values are added up, averaged, ordered.
-MAX_NUMBERS = 2_000
 #: Entries of a slice that hold their members themselves.
 MEMBERS_WITHIN = 8
-#: By how many entries a small slice, and a full one, may exceed what it needs before it is looked
-#: through.
-FEW, SLACK = 8, 64
-
 #: What a finding tells of an event; plain JSON, opaque here.
 Member: TypeAlias = dict[str, Any]
-
-_SLICE, _CLOSING = "slice", "closing"
-#: Timespans from the start of a slice to where no event in time needs it: one may need windows a
-#: timespan back; what is decided when its window has passed, or what must not have happened
-#: afterwards, is needed a timespan longer.
-_LIVES, _CLOSING_LIVES = 2, 3
-
-
-class Owner(NamedTuple):
-    """Whose windows: the correlation's id and content hash, the tenant, the group's key."""
-
-    correlation: str
-    hash: str
-    tenant: str
-    group: str
 
 
 class Slice:
@@ -100,7 +75,7 @@ class Slice:
         #: Whether the state does not have it as it is; if it does, the entries are the state's,
         #: which must not be changed.
         self.dirty = False
-        self.limit = group.first_limit
+        self.limit = group.family.first_limit
         self.newest = -1
         #: Of each value the last time, and the sums of values up to each entry; None where they
         #: must be counted again.
@@ -122,10 +97,12 @@ class Slice:
         return f"member|{self.group.key}|{self.start}|{entry[EVENT]}|{entry[VALUE]}"
 
     def value(self) -> dict[str, Any]:
-        """The slice as the state holds it, where something is decided later."""
+        """The slice as the state holds it."""
+        if self.group.family.at_once:
+            return {"entries": self.entries}
         return {
             "entries": self.entries,
-            "of": self.group.told,
+            "of": [*self.group.owner],
             "closed": self.closed,
             "decided": self.decided,
         }
@@ -140,29 +117,24 @@ class Slice:
             self.lasts = {entry[VALUE]: entry[AT] for entry in self.entries}
         return self.lasts
 
-    def summed(self, value: str | None = None) -> list[Number]:
-        """The sums of the values up to each entry; `value` was added at the end."""
-        sums = self.sums
-        if sums is None:
-            sums = self.sums = list(accumulate([amount(entry[VALUE]) for entry in self.entries]))
-        elif value is not None:
-            sums.append((sums[-1] if sums else 0) + amount(value))
-        return sums
+    def summed(self) -> list[Number]:
+        """The sums of the values up to each entry."""
+        if self.sums is None:
+            self.sums = list(accumulate([amount(entry[VALUE]) for entry in self.entries]))
+        return self.sums
 
-    def chained(self, value: str = "", at: int | None = None) -> Starts:
-        """Where chains begin (detect.chains); `value` was added `at` a time at the end.
+    def chained(self) -> Starts:
+        """Where chains begin (detect.chains).
 
         What a slice further back changes in those of the one before is too long ago to matter.
         """
-        where, condition = self.group.places, self.group.condition
-        if self.chains is not None:
-            if at is not None:
-                follow(self.chains, where.get(value, ()), at)
-        elif self.before is None:
-            begun = none(len(condition.order), condition.threshold)
+        if self.chains is None:
+            condition, where = self.group.condition, self.group.family.places
+            if self.before is None:
+                begun = none(len(condition.order), condition.threshold)
+            else:
+                begun = self.before.chained()
             self.chains = after(begun, self.entries, where)
-        else:
-            self.chains = after(self.before.chained(), self.entries, where)
         return self.chains
 
     def forget(self) -> None:
@@ -177,81 +149,19 @@ def newest(entry: Entry) -> int:
     return int(max(entry[OFFSET], entry[FIRED] or 0, entry[SHOWN] or 0))
 
 
-class Group:
-    """The windows of one group of a correlation.
+class Slices:
+    """All slices of one partition's state.
 
-    `least`: fewer different values than that satisfy nothing; `exact`: enough of them may satisfy
-    nothing either.
+    `patience` is how long (ms) events of each correlation may come late, `lateness` that of all
+    others.
     """
 
-    __slots__ = (
-        "_most",
-        "at_once",
-        "chain",
-        "closing",
-        "condition",
-        "counts_events",
-        "exact",
-        "first_limit",
-        "key",
-        "least",
-        "numeric",
-        "owner",
-        "places",
-        "prefix",
-        "slices",
-        "timespan",
-        "told",
-    )
-
-    def __init__(self, owner: Owner, condition: Condition) -> None:
-        self.owner = owner
-        self.condition = condition
-        self.closing = condition.closing
-        self.at_once = self.closing is Closing.AT_ONCE
-        self.timespan = condition.timespan
-        named = _window(owner.hash, owner.tenant).copy()
-        group = owner.group.encode("utf-8", "surrogatepass")
-        named.update(b"%d:%b" % (len(group), group))
-        self.key = named.hexdigest()
-        kind = _SLICE if self.at_once else _CLOSING
-        self.prefix = f"{kind}|{self.key}|{condition.timespan}|"
-        self.slices: dict[int, Slice] = {}
-        #: The owner as the state has it.
-        self.told = list(owner)
-        self.counts_events = condition.measure == "events"
-        self.exact = condition.measure in ("chain", "terms")
-        #: Of rules in their order, the positions of each.
-        self.places = places(condition.order)
-        self.chain = condition.measure == "chain"
-        self.numeric = condition.numeric
-        self.least = condition.least
-        self._most = MAX_NUMBERS if condition.numeric else MAX_SLICE
-        self.first_limit = self.limit(0)
-
-    def limit(self, size: int) -> int:
-        """At how many entries to look again for some to drop, with `size` of them now."""
-        if self._most == MAX_NUMBERS:
-            return max(size, self._most) + SLACK
-        few = 2 * max(size, self.least) + FEW
-        if self.counts_events:
-            return few
-        return min(few, max(size, self._most) + SLACK)
-
-
-@lru_cache(1_024)
-def _window(rule_hash: str, tenant: str) -> blake2b:
-    """What the ids of an owner's groups have in common."""
-    return hasher("window", rule_hash, tenant)
-
-
-class Slices:
-    """All slices of one partition's state; `patience` (ms) is how long events may come late."""
-
-    def __init__(self, state: State, patience: int) -> None:
+    def __init__(self, state: State, patience: Mapping[str, int], lateness: int) -> None:
         self.state = state
         self.evicted = 0
-        self._patience = patience
+        self._patience, self._lateness = patience, lateness
+        self._longest = max(patience.values(), default=lateness)
+        self._families: dict[tuple[str, ...], Family] = {}
         self._groups: dict[str, Group] = {}
         #: The group of a key (detect.keys.group_key), None if it has no windows in memory.
         self.known: Callable[[str], Group | None] = self._groups.get
@@ -263,16 +173,15 @@ class Slices:
         self._size = 0
         for key in state:
             kind, _, rest = key.partition("|")
-            if kind in (_SLICE, _CLOSING):
+            if kind in LIVES:
                 group, timespan, start = rest.split("|")
                 self._stored.setdefault(group, []).append(int(start))
-                lives = _LIVES if kind == _SLICE else _CLOSING_LIVES
-                self._expect(key, int(start) + lives * int(timespan))
+                self._expect(key, int(start) + LIVES[kind] * int(timespan))
 
     def closing(self) -> Iterator[tuple[str, Owner]]:
         """Keys and owners of the state's slices in which something may have to be decided."""
         for key in self.state:
-            if key.startswith(_CLOSING):
+            if key.startswith(CLOSING):
                 yield key, Owner(*self.state[key]["of"])
 
     def live(self, key: str) -> Slice | None:
@@ -283,7 +192,7 @@ class Slices:
         """The group, with its slices of the state."""
         found = self._groups.get(owner.group)
         if found is None:
-            found = self._groups[owner.group] = Group(owner, condition)
+            found = self._groups[owner.group] = Group(owner, self._family(owner, condition))
             for start in self._stored.pop(found.key, ()):
                 made = Slice(found, start)
                 stored = self.state.get(made.key)
@@ -292,31 +201,41 @@ class Slices:
                     self._link(made)
         return found
 
+    def _family(self, owner: Owner, condition: Condition) -> Family:
+        family = self._families.get(owner[:3])
+        if family is None or family.condition is not condition:
+            patience = self._patience.get(owner.correlation, self._lateness)
+            family = self._families[owner[:3]] = Family(owner, condition, patience)
+        return family
+
     def open(self, group: Group, start: int) -> Slice:
         """A slice that the group does not have yet."""
         if self._size >= MAX_SLICES:
             self._evict()
         made = Slice(group, start)
         self._link(made)
-        lives = _LIVES if group.at_once else _CLOSING_LIVES
-        self._expect(made.key, start + lives * group.timespan)
+        self._expect(made.key, start + group.family.lives)
         return made
 
     def _link(self, made: Slice) -> None:
-        slices, span = made.group.slices, made.group.timespan
-        made.before, made.after = slices.get(made.start - span), slices.get(made.start + span)
-        if made.before is not None:
-            made.before.after = made
-        if made.after is not None:
-            made.after.before = made
-            made.after.chains = None
-        slices[made.start] = made
+        group, start = made.group, made.start
+        slices = group.slices
+        if slices:
+            span = group.family.timespan
+            made.before, made.after = slices.get(start - span), slices.get(start + span)
+            if made.before is not None:
+                made.before.after = made
+            if made.after is not None:
+                made.after.before = made
+                made.after.chains = None
+        else:
+            self._groups[group.owner.group] = group
+        slices[start] = made
         self._live[made.key] = made
-        self._groups[made.group.owner.group] = made.group
 
     def _expect(self, key: str, due: int) -> None:
         self._size += 1
-        self.expiry.add(due + self._patience, key)
+        self.expiry.add(due + self._longest, key)
 
     def put(
         self, own: Slice, place: int, occurrence: tuple[int, str, str, int], member: Member
@@ -363,9 +282,7 @@ class Slices:
         for touched in self.changed:
             if touched.dirty:
                 touched.dirty = False
-                state[touched.key] = (
-                    {"entries": touched.entries} if touched.group.at_once else touched.value()
-                )
+                state[touched.key] = touched.value()
         self.changed.clear()
 
     def expire(self, watermark: int | None, offset: int) -> None:

@@ -23,21 +23,24 @@ one that is not essential is satisfied itself.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from detect.chains import complete
+from detect.chains import complete, follow
 from detect.conditions import AT, EVENT, FIRED, MEMBER, OFFSET, SHOWN, VALUE, amount
 from detect.expiry import REDELIVERY
+from detect.groups import MAX_NUMBERS, MAX_SLICE
 from detect.satisfaction import at_of, satisfied
-from detect.slices import MAX_NUMBERS, MAX_SLICE, MEMBERS_WITHIN
+from detect.slices import MEMBERS_WITHIN
 from tocsin.ids import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from detect.conditions import Condition, Entry
-    from detect.slices import Group, Member, Slice, Slices
+    from detect.conditions import Condition, Entry, Measure
+    from detect.groups import Group
+    from detect.slices import Member, Slice, Slices
 
 #: Longest value that is kept as it is; longer ones are kept as a digest, being only compared.
 MAX_VALUE = 64
@@ -84,6 +87,9 @@ class Added(NamedTuple):
 
 
 NOTHING = Added()
+#: As Shown(*…) and Added((firing,)), which take four times as long.
+_SHOWN = partial(tuple.__new__, Shown)
+_ADDED = partial(tuple.__new__, Added)
 
 
 def compact(value: str) -> str:
@@ -93,7 +99,10 @@ def compact(value: str) -> str:
 
 def shown(slices: Slices, part: Slice, entry: Entry) -> Shown:
     """An entry as evidence."""
-    return Shown(entry[AT], entry[EVENT], slices.member(part, entry))
+    member = entry[MEMBER]
+    return _SHOWN(
+        (entry[AT], entry[EVENT], slices.member(part, entry) if member is None else member)
+    )
 
 
 def is_open(mark: int | None, offset: int) -> bool:
@@ -108,11 +117,12 @@ def add(slices: Slices, group: Group, occurrence: Occurrence, member: Member) ->
     the usual one, satisfies itself or nothing; that is decided without going through the window.
     """
     at, event_id, value, offset = occurrence
-    if group.counts_events:
+    family = group.family
+    if family.counts_events:
         value = ""
     elif len(value) > MAX_VALUE:
         value = compact(value)
-    span = group.timespan
+    span = family.timespan
     start = at // span * span
     own = group.slices.get(start)
     if own is None:
@@ -137,10 +147,12 @@ def add(slices: Slices, group: Group, occurrence: Occurrence, member: Member) ->
         slices.put(own, len(entries), (at, event_id, value, offset), member)
     own.newest = offset
     size = len(entries)
-    if (size >= group.least or own.before is not None) and _completes(own, at, value):
+    if (size >= family.least or own.before is not None) and _COMPLETES[family.measure](
+        own, at, value
+    ):
         firing = _fire_last(slices, own, offset)
         evicted = _prune(slices, own, offset) if size > own.limit else 0
-        return Added((firing,), evicted)
+        return _ADDED(((firing,), evicted, False, False))
     if size > own.limit:
         return Added((), _prune(slices, own, offset))
     return NOTHING
@@ -159,59 +171,83 @@ def _insert(slices: Slices, own: Slice, new: Occurrence, member: Member) -> Adde
     return Added(fired, _prune(slices, own, new.offset))
 
 
-def _completes(own: Slice, at: int, value: str) -> bool:
-    """Whether the last event of the slice, `value` at `at`, is satisfied; nothing comes after it.
+# Whether the last event of a slice, `value` at `at`, is satisfied; nothing comes after it. All of
+# the slice is in its window, and of the one before what is later than a timespan ago.
 
-    All of the slice is in its window, and of the one before what is later than a timespan ago.
-    """
-    group, before = own.group, own.before
-    threshold, since = group.least, at - group.timespan
-    if group.counts_events:
-        missing = threshold - len(own.entries)
-        if missing <= 0 or before is None:
-            return missing <= 0
-        return missing <= len(before.entries) and before.entries[-missing][AT] > since
-    if group.numeric:
-        return _adds_up(own, value, since)
-    if group.chain:
-        return complete(own.chained(value, at), group.places.get(value, ()), since)
-    lasts = own.lasts
+
+def _enough(own: Slice, at: int, value: str) -> bool:
+    family, before = own.group.family, own.before
+    missing = family.least - len(own.entries)
+    if missing <= 0 or before is None:
+        return missing <= 0
+    entries = before.entries
+    return missing <= len(entries) and bool(entries[-missing][AT] > at - family.timespan)
+
+
+def _different(own: Slice, at: int, value: str) -> bool:
+    lasts, family = own.lasts, own.group.family
     if lasts is None:
         lasts = own.counted()
     else:
         lasts[value] = at
-    earlier = _NO_VALUES
-    if before is not None:
-        earlier = before.counted() if before.lasts is None else before.lasts
-    if len(lasts) + len(earlier) < threshold:
-        return False
-    if group.exact:
-        return _judged(own)
-    if len(lasts) >= threshold:
+    missing = family.least - len(lasts)
+    if missing <= 0:
         return True
-    missing = threshold - len(lasts)
-    for each, last in earlier.items():
-        if last > since and each not in lasts:
-            missing -= 1
-            if not missing:
-                return True
+    if own.before is None:
+        return False
+    earlier = own.before.lasts
+    if earlier is None:
+        earlier = own.before.counted()
+    if len(earlier) >= missing:
+        since = at - family.timespan
+        for each, last in earlier.items():
+            if last > since and each not in lasts:
+                missing -= 1
+                if not missing:
+                    return True
     return False
 
 
-_NO_VALUES: dict[str, int] = {}
+def _terms(own: Slice, at: int, value: str) -> bool:
+    return _different(own, at, value) and _judged(own)
 
 
-def _adds_up(own: Slice, value: str, since: int) -> bool:
-    """Whether the values of the window that ends with the last event are enough."""
-    holds, before = own.group.condition.holds, own.before
-    total = own.summed(value)[-1]
+def _chain(own: Slice, at: int, value: str) -> bool:
+    family = own.group.family
+    positions = family.places.get(value)
+    if positions is None:
+        return False
+    if own.chains is not None:
+        follow(own.chains, positions, at)
+    if value not in family.ends:
+        return False
+    return complete(own.chained(), positions, at - family.timespan)
+
+
+def _sum(own: Slice, at: int, value: str) -> bool:
+    family, before, sums = own.group.family, own.before, own.sums
+    if sums is None:
+        sums = own.summed()
+    else:
+        sums.append((sums[-1] if sums else 0) + amount(value))
+    total = sums[-1]
     if before is None or not before.entries:
-        return holds(total)
-    sums = before.summed()
-    if not holds(total + sums[-1]):
+        return family.reached(total)
+    earlier = before.summed()
+    if not family.reached(total + earlier[-1]):
         return False  # nothing is below zero
-    place = bisect_right(before.entries, since, key=at_of)
-    return holds(total + sums[-1] - (sums[place - 1] if place else 0))
+    place = bisect_right(before.entries, at - family.timespan, key=at_of)
+    return family.reached(total + earlier[-1] - (earlier[place - 1] if place else 0))
+
+
+_COMPLETES: dict[Measure, Callable[[Slice, int, str], bool]] = {
+    "events": _enough,
+    "values": _different,
+    "rules": _different,
+    "terms": _terms,
+    "chain": _chain,
+    "sum": _sum,
+}
 
 
 def _judged(own: Slice) -> bool:
@@ -229,9 +265,9 @@ def _fire_last(slices: Slices, own: Slice, offset: int) -> Firing:
     entries = own.entries if own.dirty else slices.change(own)
     last = entries[-1]
     at, event_id, value, brought, _, _, member = last
-    since = at - own.group.timespan
+    since = at - own.group.family.timespan
     entries[-1] = (at, event_id, value, brought, offset, offset, member)
-    first = Shown(at, event_id, slices.member(own, last) if member is None else member)
+    first = _SHOWN((at, event_id, slices.member(own, last) if member is None else member))
     place = len(entries) - 2
     if place >= 0 and entries[place][FIRED] is not None:
         return Firing(first, (first,))  # the usual case of an attack
@@ -332,7 +368,7 @@ def _prune(slices: Slices, own: Slice, offset: int) -> int:
         gone, evicted = _unneeded(own, offset)
     if gone:
         slices.drop(own, gone)
-    own.limit = own.group.limit(len(own.entries))
+    own.limit = own.group.family.limit(len(own.entries))
     return evicted
 
 
@@ -348,7 +384,7 @@ def _least(own: Slice) -> tuple[set[int], int]:
 
 def _unneeded(own: Slice, offset: int) -> tuple[set[int], int]:
     entries, condition = own.entries, own.group.condition
-    essential = _essential(entries, condition, own.group.least)
+    essential = _essential(entries, condition, own.group.family.least)
     gone: set[int] = set()
     if condition.measure != "chain" and not condition.ordered:
         gone.update(

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from detect import closing, sliding
 from detect.conditions import Condition
 from detect.expiry import REDELIVERY
-from detect.slices import Group, Member, Owner, Slices
+from detect.groups import Group, Owner
+from detect.slices import Member, Slices
 from detect.sliding import Added, Firing, Occurrence, Shown
 
 if TYPE_CHECKING:
@@ -38,12 +39,10 @@ class Windows:
         lateness: int,
         patience: Mapping[str, int],
     ) -> None:
-        self._lateness = lateness
-        self._patience = patience
         #: When, by the clock (ms), something last came in; None as long as nobody looked.
         self.heard: int | None = None
         self._agenda = closing.Agenda()
-        self._slices = Slices(state, max(patience.values(), default=lateness))
+        self._slices = Slices(state, patience, lateness)
         self._expiry = self._slices.expiry
         #: The group of a key, None if it has no windows in memory.
         self.known: Callable[[str], Group | None] = self._slices.known
@@ -55,16 +54,13 @@ class Windows:
         for key, owner in list(self._slices.closing()):
             condition = conditions.get((owner.correlation, owner.hash))
             if condition is not None:  # else its rule is gone, and so will the slice be
-                self._slices.group(owner, condition)
+                group = self._slices.group(owner, condition)
                 if (found := self._slices.live(key)) is not None:
                     restored.append(found)
-                    self._agenda.expect(found, self._late_by(owner))
+                    self._agenda.expect(found, group.family.patience)
         decided = ((mark, found) for found in restored for mark in closing.marks(found))
         for mark, found in sorted(decided, key=lambda each: (each[0], each[1].key)):
             self._agenda.decided(found, mark)
-
-    def _late_by(self, owner: Owner) -> int:
-        return self._patience.get(owner.correlation, self._lateness)
 
     def group(self, owner: Owner, condition: Condition) -> Group:
         """The group, whether it has windows or not."""
@@ -77,14 +73,9 @@ class Windows:
 
         `watermark` is the partition's before this event.
         """
-        if group.at_once:
+        if group.family.at_once:
             return sliding.add(self._slices, group, occurrence, member)
-        patience = self._late_by(group.owner)
-        passed = None if watermark is None else watermark - patience
-        added, own = closing.insert(self._slices, group, occurrence, member, passed)
-        if own is not None and not closing.waits(own, occurrence.at):
-            self._agenda.expect(own, patience)
-        return added
+        return closing.insert(self._slices, self._agenda, group, occurrence, member, watermark)
 
     def close(self, watermark: int | None, offset: int) -> Iterator[tuple[Group, Firing]]:
         """Decide what can be decided; `offset` is of the last record that went in."""
@@ -92,7 +83,7 @@ class Windows:
             own = self._slices.live(key)
             if own is None or watermark is None:
                 continue
-            patience = self._late_by(own.group.owner)
+            patience = own.group.family.patience
             own.awaited = None
             fired = list(closing.decide(self._slices, own, watermark - patience, offset))
             if fired:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detect import slices
+from detect import groups, slices
 from detect.conditions import Bound, Condition, Term
 from detect.expiry import REDELIVERY
 from tests.detect.windowing import (
@@ -174,7 +174,7 @@ def test_stragglers_find_what_they_need_in_full_slices(
     condition: Condition, stride: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Full slices in order, from which all that may be dropped was, and then the late ones."""
-    monkeypatch.setattr(slices, "FEW", 0)
+    monkeypatch.setattr(groups, "FEW", 0)
     draw = random.Random(name(condition))  # noqa: S311
     for _ in range(150):
         events = [
@@ -192,7 +192,7 @@ def test_what_a_crash_lost_in_full_slices_is_found_again(
     condition: Condition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The state holds it all, also what was dropped since, and the outputs were lost."""
-    monkeypatch.setattr(slices, "FEW", 0)
+    monkeypatch.setattr(groups, "FEW", 0)
     draw = random.Random(name(condition))  # noqa: S311
     for _ in range(150):
         events = [
@@ -237,19 +237,19 @@ def test_a_flood_in_reverse_is_dropped_once_it_cannot_be_processed_again() -> No
 
 def test_repeated_values_beyond_the_cap_are_counted_and_detection_stays_exact() -> None:
     driver = Driver(Condition("values", 10_000, (Bound("gte", 3),)), batch=100)
-    count = slices.MAX_SLICE + 300
+    count = groups.MAX_SLICE + 300
     assert not driver.run([Event(i, f"e{i:03}", "ab"[i % 2]) for i in range(count)])
     assert driver.evicted > 100
-    assert max(sizes(driver.state)) <= slices.MAX_SLICE + slices.SLACK
+    assert max(sizes(driver.state)) <= groups.MAX_SLICE + groups.SLACK
     ((_, firing),) = driver.run([Event(9_999, "x", "c")], count)
     assert firing.event.event_id == "x"
 
 
 def test_a_sum_of_many_events_keeps_the_largest() -> None:
     driver = Driver(Condition("sum", 100_000, (Bound("gte", 10**6),)), batch=100)
-    events = [Event(i, f"e{i:05}", str(i % 7)) for i in range(2 * slices.MAX_NUMBERS)]
+    events = [Event(i, f"e{i:05}", str(i % 7)) for i in range(2 * groups.MAX_NUMBERS)]
     assert not driver.run(events)
-    assert max(sizes(driver.state)) <= slices.MAX_NUMBERS + slices.SLACK
+    assert max(sizes(driver.state)) <= groups.MAX_NUMBERS + groups.SLACK
     assert driver.evicted > 0
     ((_, firing),) = driver.run([Event(99_999, "x", str(10**6))], len(events))
     assert firing.event.event_id == "x"
@@ -258,7 +258,7 @@ def test_a_sum_of_many_events_keeps_the_largest() -> None:
 @pytest.mark.parametrize("measure", ["sum", "average", "median"])
 def test_what_is_kept_of_many_values_does_not_depend_on_their_order(measure: str) -> None:
     condition = Condition(measure, 100_000, (Bound("lt", 10**9),))  # type: ignore[arg-type]
-    events = [Event(i, f"e{i:05}", str(i * i % 977)) for i in range(slices.MAX_NUMBERS + 500)]
+    events = [Event(i, f"e{i:05}", str(i * i % 977)) for i in range(groups.MAX_NUMBERS + 500)]
     found = []
     for seed in range(2):
         arrived = events.copy()
@@ -266,7 +266,7 @@ def test_what_is_kept_of_many_values_does_not_depend_on_their_order(measure: str
         driver = Driver(condition, batch=100, lateness=10**6)
         driver.run(arrived)
         found.append(union(driver.finish(10**7)))
-        assert len(found[-1].evidence) == slices.MAX_NUMBERS
+        assert len(found[-1].evidence) == groups.MAX_NUMBERS
     assert found[0] == found[1]
 
 
