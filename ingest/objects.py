@@ -14,6 +14,7 @@ from orjson import OPT_STRICT_INTEGER, JSONEncodeError, dumps
 
 from ingest.formats import windows
 from ingest.jsontext import MAX_DEPTH
+from ingest.mapping.json_lines import compared_paths
 from ingest.mapping.recognition import MAX_SHAPES
 from ingest.mapping.runner import FREQUENT, class_of
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ingest.mapping.origin import Origin
+    from ingest.mapping.paths import Step
     from ingest.mapping.recognition import Recognizer
     from ingest.mapping.runner import Function, Runner
 
@@ -63,10 +65,21 @@ def kind_of(value: Any) -> type:
 class Variants:
     """The functions for objects with the same keys, by the keys of the objects within them."""
 
-    def __init__(self, runner: Runner, origin: Origin, classes: dict[str, type], general: Function):
-        """`classes`: what is known of the values of all of them, for which `general` is made."""
+    def __init__(
+        self,
+        runner: Runner,
+        origin: Origin,
+        classes: dict[str, type],
+        general: Function,
+        compared: frozenset[tuple[Step, ...]] | None,
+    ) -> None:
+        """`classes`: what is known of the values of all of them, for which `general` is made.
+
+        `compared`: the paths whose values decide that such an object is the runner's.
+        """
         self.general = general
-        self._runner = runner
+        self.runner = runner
+        self.compared = compared
         self._source = origin.source
         self._classes = classes
         #: The keys whose values are objects, as the first of these objects has them.
@@ -98,7 +111,7 @@ class Variants:
             return
         top = nodes.pop((), self._classes)
         sure = {path: kinds for path, kinds in nodes.items() if path[0] in (self._inside or ())}
-        self._known[key] = self._runner.canonical(top, self._source, sure)
+        self._known[key] = self.runner.canonical(top, self._source, sure)
 
 
 def nodes_of(record: dict[str, Any]) -> Nodes:
@@ -161,7 +174,8 @@ class Objects:
             runner = self._runners[one.program.id]
             source = origin.source if runner.by_source else None
             general = runner.canonical(kinds, origin.source)
-            variants = Variants(runner, origin, kinds, general)
+            compared = compared_paths(one.entry.condition)
+            variants = Variants(runner, origin, kinds, general, compared)
             known = (None if one.asks_only_keys else one.rest_holds, {source: variants})
         if len(self.known) >= MAX_SHAPES:
             self.known.clear()

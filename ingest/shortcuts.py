@@ -16,6 +16,7 @@ from ingest.jsontext import is_plain
 from ingest.mapping.line import NO_HEADER
 from ingest.mapping.recognition import HEAD, MAX_BEGINNINGS, MAX_SHAPES
 from ingest.mapping.whole import STAMP
+from ingest.object_lines import ObjectLines
 from ingest.objects import Objects, is_canonical
 from ingest.syslog_lines import ENDS, SyslogLines, Times
 from ingest.templates import Templates
@@ -132,8 +133,13 @@ def shortcut(
                 return None
         return templates.made(payload, header, origin, offset, id, text)
 
+    lines = ObjectLines()
+
     def mapped(data: bytes, origin: Origin, offset: int, id: str) -> Made | None:
         """The event of an object, read once whichever way it goes."""
+        event = lines.made(data, origin, offset, id)
+        if event is not None:
+            return event
         try:
             record = loads(data)
         except JSONDecodeError:
@@ -154,6 +160,7 @@ def shortcut(
                 and (holds is None or holds(record, text, NO_HEADER, origin))
                 and is_canonical(record, data)
             ):
+                lines.learn(data, record, variants.runner, variants.compared)
                 special = variants.of(record)
                 if special is not None:
                     event = special(record, text, NO_HEADER, origin, offset, id, text)

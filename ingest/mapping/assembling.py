@@ -34,7 +34,7 @@ from ingest.mapping.emitting import (
 )
 from ingest.mapping.line import WINLOG
 from ingest.mapping.parts import MAX_URL
-from ingest.mapping.plain import TIME_UNREADABLE
+from ingest.mapping.plain import SANE_ID, TIME_UNREADABLE
 from ingest.mapping.targets import ECS, IP, LONG
 from tocsin.contracts import ECS_VERSION
 from tocsin.route import ROUTE_FIELDS, ROUTE_PRESENCE, route_of
@@ -395,12 +395,15 @@ class Assembler:
             operand = self.unit.sources.value(identity)
             self.unit.present(operand)
             code = self.unit.fields.local(operand)
-            name = w.name("v")
-            missing = (
-                "False" if code in self.unit.env.present else f"{code} is None or absent({code})"
-            )
-            w.line(f"{name} = None if {missing} else identity_text({code})")
-            w.line(f"if {name} is not None: id = o.provided({self.unit.program.id!r}, {name})")
+            given = self.unit.program.id
+            if code in self.unit.env.present and code in self.unit.certain:
+                sane = w.bind(SANE_ID.fullmatch, "R")
+                w.line(f"if {sane}({code}) is not None: id = o.provided({given!r}, {code})")
+            else:
+                name = w.name("v")
+                text = f"None if {code} is None or absent({code}) else identity_text({code})"
+                w.line(f"{name} = {text}")
+                w.line(f"if {name} is not None: id = o.provided({given!r}, {name})")
         w.line("if not id: id = o.place(offset)")
 
     def _syslog(self) -> str:

@@ -283,7 +283,8 @@ class BranchCode:
                 move.append(f"{variable} = {'text' if name == 'message' else 'None'}")
             else:
                 given = f"f.get({name!r})"
-                if self.unit.facts.groups is not None:
+                facts = self.unit.facts
+                if facts.groups is not None or facts.sample is not None:
                     given = self.unit.fields._field((name,))
                 move.append(f"{variable} = {given}")
                 kind = RAW

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ingest.mapping.emitting import Groups
+    from ingest.mapping.json_lines import Sample
     from ingest.mapping.program import Block, Condition, Program, Statement
     from ingest.mapping.regexes import Regex
     from ingest.mapping.targets import Target
@@ -145,6 +146,8 @@ class Unit:
                 continue
             self.statement(statement, top=True)
         (JsonAssembler if self.facts.encoded else Assembler)(self).write()
+        if self.facts.sample is not None:
+            self._unpack(self.facts.sample)
         arguments = COMMON if self.common else GROUPS if self.facts.short else ARGUMENTS
         arguments = WHOLE if self.facts.numbered is not None else arguments
         if self.common:
@@ -187,6 +190,20 @@ class Unit:
             self.texts.add(variable)
         for label, name in groups.labels.items():
             self.env.looked[("labels", label)] = self.env.looked[(name,)]
+
+    def _unpack(self, sample: Sample) -> None:
+        """Write, before all that reads them, the values of a line that is like a sample."""
+        _, variables = sample.expression()
+        if variables:
+            self.w.head.append(f"    {', '.join(variables)}, = f")
+        for steps, variable in sample.read.items():
+            value = sample.value(steps)
+            if steps in sample.fixed:
+                self.w.head.append(f"    {variable} = {value!r}")
+            elif isinstance(value, bool):
+                self.w.head.append(f"    {variable} = {variable} == 'true'")
+            elif isinstance(value, int):
+                self.w.head.append(f"    {variable} = int({variable})")
 
     def known(self, variable: str, regex: Regex, number: int) -> None:
         """Note what is known of the variable of a group."""

@@ -11,6 +11,7 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from ingest.mapping.json_lines import Sample
     from ingest.mapping.paths import Step
     from ingest.mapping.regexes import Regex
 
@@ -156,6 +157,9 @@ class Facts:
     #: Path of an object within the fields → its keys in order and the classes of their values; it
     #: has these keys and no others.
     nodes: Mapping[tuple[Any, ...], dict[str, type]] = field(default_factory=dict)
+    #: The line is one like this in all but its values, and `f` are the values that are read; then
+    #: `keys` and `nodes` are those of the sample, and `canonical` holds.
+    sample: Sample | None = None
     #: The ECS fields that the shipper itself says; their values stand in the field `said`.
     said: tuple[str, ...] = ()
 

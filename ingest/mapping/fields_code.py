@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
+
 from ingest.mapping.emitting import CLEAN, PART, RAW, TEXT, Operand, Unsupported
+from ingest.mapping.json_lines import MISSING
+from ingest.mapping.values import absent
 
 if TYPE_CHECKING:
     from ingest.mapping.compiler import Unit
+    from ingest.mapping.json_lines import Sample
     from ingest.mapping.paths import Path, Step
 
 
@@ -47,6 +52,9 @@ class FieldCode:
     def there(self, path: Path) -> str:
         """The condition that a key is there, whatever its value."""
         last = path.steps[-1] if path.steps else None
+        sample = self.unit.facts.sample
+        if sample is not None and not path.header and None not in path.steps:
+            return str(sample.value(path.steps) is not MISSING)
         if path.header or self.unit.flat or not all(isinstance(step, str) for step in path.steps):
             operand = self.look(path)
             return "False" if operand.nothing else f"({operand.code} is not None)"
@@ -105,6 +113,8 @@ class FieldCode:
                 raise Unsupported("all labels at once")
             return "None"  # a text holds nothing below it, and other labels there are not
         cut = next((n for n, step in enumerate(steps) if not isinstance(step, str)), len(steps))
+        if self.unit.facts.sample is not None and cut == len(steps):
+            return self._sampled(self.unit.facts.sample, steps)
         kinds = keys if len(steps) == 1 else self.unit.facts.nodes.get(steps[:-1])
         if cut == len(steps) and kinds is not None:
             kind = kinds.get(str(steps[-1]))
@@ -136,6 +146,26 @@ class FieldCode:
         if kind in (str, int):
             unit.usual(f"{name}.__class__ is not {kind.__name__}")
             (unit.certain if kind is str else unit.ints).add(name)
+        unit.env.looked[steps] = name
+        return name
+
+    def _sampled(self, sample: Sample, steps: tuple[Step, ...]) -> str:
+        """The variable of a value of lines that are all like a sample."""
+        unit, value = self.unit, sample.value(steps)
+        if value is MISSING or value is None:
+            return "None"
+        name = sample.read.get(steps)
+        if name is None:
+            name = sample.read[steps] = self.w.name("c")
+        if isinstance(value, str):
+            (unit.texts if absent(value) else unit.certain).add(name)
+            if sample.solid(value):
+                unit.solid.add(name)
+        elif isinstance(value, (dict, list)):
+            given, name = name, self.w.name("v")
+            self.w.line(f"{name} = {self.w.bind(orjson.loads, 'L')}({given})")
+        elif not isinstance(value, bool):
+            unit.ints.add(name)
         unit.env.looked[steps] = name
         return name
 

@@ -44,7 +44,9 @@ class JsonAssembler(Assembler):
             "    quoted = len(line) - len(original) - 2",
         )
         # Within JSON a control character can only stand between its parts.
-        if unit.facts.canonical:
+        if unit.facts.sample is not None:
+            own += f"quoted != {unit.facts.sample.marks}"
+        elif unit.facts.canonical:
             own += "'\\\\' in original"
         elif unit.format == "json":
             own += " or ".join(f"'{mark}' in original" for mark in ("\\\\", "\\n", "\\t", "\\r"))

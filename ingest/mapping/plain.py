@@ -96,10 +96,11 @@ def identity_text(value: Any) -> str | None:
     if not isinstance(value, (str, int)) or isinstance(value, bool):
         return None
     text = str(value)
-    return text if _SANE_ID.fullmatch(text) is not None else None
+    return text if SANE_ID.fullmatch(text) is not None else None
 
 
-_SANE_ID = re.compile(r"[\x21-\x7e]{1,256}", re.ASCII)
+#: A provider's id that can be trusted to be one.
+SANE_ID = re.compile(r"[\x21-\x7e]{1,256}", re.ASCII)
 
 
 def decode(fields: dict[str, Any], places: tuple[tuple[Path, str], ...]) -> None:

@@ -15,6 +15,7 @@ from ingest.mapping import plain, shipped
 from ingest.mapping.compiler import Unit
 from ingest.mapping.dispatching import dispatch, first_match, plan_of, reads_message
 from ingest.mapping.emitting import Facts, Unsupported
+from ingest.mapping.json_lines import compiled
 from ingest.mapping.line import NO_HEADER, Line
 from ingest.mapping.program import Match
 from ingest.mapping.values import absent
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ingest.mapping.emitting import Groups
+    from ingest.mapping.json_lines import Sample
     from ingest.mapping.line import Header
     from ingest.mapping.origin import Origin
     from ingest.mapping.plain import Ran
@@ -350,6 +352,17 @@ class Runner:
         facts = Facts(True, keys, named, encoded=True, canonical=True, nodes=nodes or {})
         inside = tuple((path, tuple(kinds.items())) for path, kinds in facts.nodes.items())
         return self._once((named, tuple(keys.items()), inside), "json", facts)
+
+    def sampled(self, sample: Sample) -> tuple[Callable[[str], Any], Function] | None:
+        """What fits all lines like a sample, and the function for the groups; None if none can be.
+
+        The function gives None for a line that is for `function`.
+        """
+        nodes = sample.kinds()
+        keys = nodes.pop(())
+        facts = Facts(True, keys, None, encoded=True, canonical=True, nodes=nodes, sample=sample)
+        made = self._short("json", facts)
+        return None if made is _long_way else (compiled(sample.expression()[0]), made)
 
     def _once(self, key: Any, format: str, facts: Facts) -> Function:
         """A function that is made once, however many stages ask for it."""

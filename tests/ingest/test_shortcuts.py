@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,6 +14,8 @@ from bench.ingest_lines import ALL, cloudtrail, suricata
 from ingest.mapping.library import builtin
 from ingest.mapping.origin import Origin
 from ingest.normalizer import Normalizer
+from ingest.object_lines import ObjectLines
+from tocsin.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -189,3 +193,79 @@ def test_objects_whose_keys_are_known_at_every_depth(
     assert known
     for changed in _changed(orjson.loads(make(dice, 121))):
         _same(ways, orjson.dumps(changed))
+
+
+#: What makes text of JSON that is no longer what one expression reads.
+CUTS = (
+    (b'":"', b'": "'),
+    (b'":"', b'":"\\u0041'),
+    (b'":"', b'":"a\nb'),
+    (b'":"', b'":"\x01'),
+    (b'":"', b'":"\x7f'),
+    (b'":"', b'":" '),
+    (b'":"', b'":"\xc3\xab'),
+    (b'":"', b'":"\xff'),
+    (b'":"', b'":"x","y":"'),
+    (b'":"', b'":"\\"'),
+    (b"true", b"false"),
+    (b"null", b"{}"),
+    (b":80", b":-0"),
+    (b":80", b":080"),
+    (b":80", b":8e1"),
+    (b":80", b":80.0"),
+    (b":80", b":9007199254740993"),
+    (b"AssumedRole", b"IAMUser"),
+    (b'{"items":[{', b'{"items":[{},{'),
+)
+
+
+@pytest.mark.parametrize("make", [cloudtrail, suricata])
+def test_lines_of_objects_that_one_expression_reads(
+    make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = Normalizer(builtin(), encoded=True), Normalizer(builtin())
+    counted = Counter[bool]()
+    made = ObjectLines.made
+
+    def count(*arguments: Any) -> Any:
+        event = made(*arguments)
+        counted[event is not None] += 1
+        return event
+
+    monkeypatch.setattr(ObjectLines, "made", count)
+    dice = random.Random(13)  # noqa: S311  (test data, no secret)
+    for number in range(160):
+        _same(ways, make(dice, number))
+    assert counted[True] > 60, "no expression was made"
+    line = make(dice, 161)
+    for old, new in CUTS:
+        for at in (m.start() for m in re.finditer(re.escape(old), line)):
+            try:
+                _same(ways, line[:at] + new + line[at + len(old) :])
+            except BadInput:
+                continue  # the long way refuses it, and the short one made nothing of it
+    assert line.count(b'":"') > 10
+
+
+def test_lines_that_vary_do_not_pay_for_an_expression(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.object_lines.TRIAL", 20)
+    short = Normalizer(builtin(), encoded=True).short
+    assert short is not None
+    dice = random.Random(17)  # noqa: S311  (test data, no secret)
+    seen = []
+    made = ObjectLines.made
+
+    def watch(self: ObjectLines, *arguments: Any) -> Any:
+        seen.append(self)
+        return made(self, *arguments)
+
+    monkeypatch.setattr(ObjectLines, "made", watch)
+    for number in range(160):
+        short(cloudtrail(dice, number), ORIGIN, number, "")
+    [kind] = seen[0].kinds.values()
+    assert kind.templates
+    for number in range(200):
+        record = orjson.loads(cloudtrail(dice, number))
+        record["requestParameters"] = {f"name{number}": "x"}
+        short(orjson.dumps(record), ORIGIN, number, "")
+    assert not kind.templates
