@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from playbooks.cacao.problems import Level
+from playbooks.cacao.values import instant
 
 if TYPE_CHECKING:
     from playbooks.cacao.problems import Path, Problems
@@ -25,11 +26,13 @@ class Dialect:
     """What a playbook shows of SOARCA.
 
     `fins` are the agents that are SOARCA extensions; `without_start`: it is labelled for SOARCA
-    and has no start step at all, so that its first step is where it starts.
+    and has no start step at all, so that its first step is where it starts; `dated`: when it was
+    modified is said.
     """
 
     fins: frozenset[str] = frozenset()
     without_start: bool = False
+    dated: bool = False
 
     @classmethod
     def of(cls, playbook: dict[str, Any]) -> Self:
@@ -45,6 +48,7 @@ class Dialect:
         return cls(
             fins=frozenset(key for key in (agents if isinstance(agents, dict) else ())
                            if _FIN.fullmatch(key)),
+            dated=instant(playbook.get("modified")) is not None,
             without_start=isinstance(labels, list) and "soarca" in labels and "start" not in kinds,
         )  # fmt: skip
 
@@ -64,6 +68,8 @@ class Dialect:
             case ("agent_definitions", str() as key, "address"):
                 return key in self.fins  # it is reached by message queue
             case ("modified",):
-                return bool(self.fins)  # SOARCA's template keeps the date it was made
+                return self.dated and bool(
+                    self.fins
+                )  # SOARCA's template keeps the date it was made
             case _:
                 return False

@@ -103,6 +103,7 @@ class _Importer:
         """Note what of the playbook itself is carried along and does nothing here."""
         source = self._playbook
         for name, meaning in (
+            ("revoked", "its author has revoked this playbook: ask before you use it"),
             ("signatures", "signatures are kept, not verified, and do not cover the import"),
             ("markings", "data markings are kept and not enforced"),
             ("playbook_extensions", "extensions are kept and not carried out"),

@@ -34,7 +34,7 @@ def _extension_key(name: str) -> str:
 
 
 #: Extensions in use: what they hold is theirs.
-EXTENSIONS = dictionary_of(scalar(values.mapping), _extension_key)
+EXTENSIONS = dictionary_of(scalar(values.mapping), _extension_key, at_least=1)
 
 _REFERENCE = Shape(
     "external reference",
@@ -338,8 +338,9 @@ def signature(problems: Problems, path: Path, value: Any) -> None:
     """A JSON signature (jss), perhaps with a countersignature in it."""
     _SIGNATURE(problems, path, value)
     if isinstance(value, dict):
-        if not any(name in value for name in _KEYS):
-            problems.error(path, f"a signature needs one of {', '.join(_KEYS)}")
+        if (count := sum(name in value for name in _KEYS)) != 1:
+            wrong = "needs one" if count == 0 else "has only one"
+            problems.error(path, f"a signature {wrong} of {', '.join(_KEYS)}")
         not_before(problems, path, value, "created", "modified")
         after(problems, path, value, "valid_from", "valid_until")
 

@@ -45,14 +45,18 @@ def list_of(
 
 
 def dictionary_of(
-    rule: Callable[[Problems, Path, Any], None], key: Callable[[str], str] = values.dictionary_key
+    rule: Callable[[Problems, Path, Any], None],
+    key: Callable[[str], str] = values.dictionary_key,
+    at_least: int = 0,
 ) -> Callable[[Problems, Path, Any], None]:
-    """A rule for each value of a dictionary, and a check of its keys."""
+    """A rule for each value of a dictionary of `at_least` so many, and a check of its keys."""
 
     def check(problems: Problems, path: Path, value: Any) -> None:
         if wrong := values.mapping(value):
             problems.error(path, wrong)
             return
+        if len(value) < at_least:
+            problems.error(path, "this is empty: what is not there is left out")
         for name, item in value.items():
             if wrong := key(name):
                 problems.error((*path, name), wrong)

@@ -175,11 +175,25 @@ def _ends(problems: Problems, path: Path, value: dict[str, Any], kind: str) -> N
     elif "on_completion" in value:
         for name in split:
             problems.error((*path, name), f"'{name}' cannot stand beside 'on_completion'")
-    if kind in ("start", "action", "playbook-action") and not {"on_completion", "on_success"} & {
-        *value
-    }:
+    if (missing := _dead_end(value, kind)) and not {"on_completion", "on_success"} & {*value}:
         problems.error(
             (*path, "on_completion"),
-            "nothing comes after this step: it needs on_completion (or on_success), and a branch "
-            "ends with an end step",
+            f"nothing comes after this step{missing}: it needs on_completion (or on_success), and "
+            "a branch ends with an end step",
         )
+
+
+def _dead_end(value: dict[str, Any], kind: str) -> str:
+    """When the branch of a step would just stop, " …" in words; "" if other steps go on."""
+    cases = value.get("cases")
+    match kind:
+        case "start" | "action" | "playbook-action":
+            return ", whatever comes of it"
+        case "while-condition":
+            return " when its condition is false"
+        case "if-condition" if "on_false" not in value:
+            return " when its condition is false and there is no on_false"
+        case "switch-condition" if isinstance(cases, dict) and "default" not in cases:
+            return " when no case matches and there is no default"
+        case _:
+            return ""

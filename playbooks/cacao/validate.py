@@ -59,7 +59,7 @@ PLAYBOOK = Shape(
         "id": identifier("playbook"),
         "name": FILLED,
         "description": TEXT,
-        "playbook_types": TEXTS,
+        "playbook_types": list_of(FILLED, at_least=0),
         "playbook_activities": TEXTS,
         "playbook_processing_summary": _SUMMARY,
         "created_by": identifier("identity"),
@@ -82,9 +82,9 @@ PLAYBOOK = Shape(
         "workflow_exception": FILLED,
         "workflow": dictionary_of(step, _any_key),
         "playbook_extensions": EXTENSIONS,
-        "authentication_info_definitions": dictionary_of(authentication, _any_key),
-        "agent_definitions": dictionary_of(agent, _any_key),
-        "target_definitions": dictionary_of(agent, _any_key),
+        "authentication_info_definitions": dictionary_of(authentication, _any_key, at_least=1),
+        "agent_definitions": dictionary_of(agent, _any_key, at_least=1),
+        "target_definitions": dictionary_of(agent, _any_key, at_least=1),
         "extension_definitions": dictionary_of(
             EXTENSION_DEFINITION, lambda key: values.identifier(key, EXTENSION)
         ),
@@ -223,19 +223,20 @@ def _workflow(problems: Problems, playbook: dict[str, Any], dialect: Dialect) ->
 
 
 def _variables(problems: Problems, playbook: dict[str, Any]) -> None:
-    """Note variables that are used and declared nowhere: another system may fill them in."""
+    """Note variables that are used where nobody declared them: another system may fill them in."""
     steps = _objects(playbook, "workflow")
-    declared = set(_objects(playbook, "playbook_variables"))
-    for each in steps.values():
-        declared |= set(_objects(each, "step_variables"))
+    of_all = set(_objects(playbook, "playbook_variables"))
+    elsewhere = {name for each in steps.values() for name in _objects(each, "step_variables")}
     for key, each in steps.items():
+        declared = of_all | set(_objects(each, "step_variables"))
         for where, text in _texts((), {k: v for k, v in each.items() if k != "step_variables"}):
             named = where[0] in ("in_args", "out_args")
             used = [(text, True)] if named else values.variables_used(text)
             for name, marked in used:
-                if marked and name.removesuffix(":value") not in declared:
+                if marked and (bare := name.removesuffix(":value")) not in declared:
+                    what = "belongs to another step" if bare in elsewhere else "is not declared"
                     problems.warning(
-                        ("workflow", key, *where), f"the variable '{name[:60]}' is not declared"
+                        ("workflow", key, *where), f"the variable '{name[:60]}' {what}"
                     )
 
 

@@ -23,8 +23,8 @@ _IDENTIFIER = re.compile(
     r"([a-z][a-z0-9-]{0,100}[a-z0-9])--"
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-([1-5])[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}"
 )
-_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:)(\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
-_VARIABLE = re.compile(r"__[a-zA-Z][a-zA-Z0-9_-]{0,244}__")
+_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:)(\d\d)(?:\.(\d{1,30}))?Z", re.ASCII)
+_VARIABLE = re.compile(r"__[a-zA-Z_][a-zA-Z0-9_-]{0,244}__")
 _USED = re.compile(r"(__[a-zA-Z](?:[a-zA-Z0-9-]|_(?!_)){0,244}__)(:value)?")
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250})")
 _KEY = re.compile(r"[a-zA-Z0-9_-]{1,250}")
@@ -68,7 +68,7 @@ def instant(value: object) -> tuple[datetime, str] | None:
         whole = datetime.strptime(f"{match[1]}{min(int(match[2]), 59):02}", "%Y-%m-%dT%H:%M:%S")
     except ValueError:
         return None
-    fraction = "9" * 9 if match[2] == "60" else (match[3] or "").ljust(9, "0")
+    fraction = "9" * 30 if match[2] == "60" else (match[3] or "").ljust(30, "0")
     return whole.replace(tzinfo=UTC), fraction
 
 

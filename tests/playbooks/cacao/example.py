@@ -45,6 +45,7 @@ def playbook() -> dict[str, Any]:
     look = manual("Look up __ip__:value", "if") | {"targets": [ID["host"]], "timeout": 60000}
     look["commands"].append({"type": "bash", "command_b64": "bHM="})
     look["on_success"] = look.pop("on_completion")
+    look["step_variables"] = {"__mine__": {"type": "string", "value": "x"}}
     steps: dict[str, dict[str, Any]] = {
         "start": {"type": "start", "on_completion": ID["look"]},
         "look": look | {"on_failure": ID["end"]},

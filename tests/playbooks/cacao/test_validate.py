@@ -40,6 +40,13 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return made
 
 
+SIGNATURE: dict[str, Any] = {
+    "type": "jss", "id": identifier("jss", "first"), "signee": "Example",
+    "created": "2026-02-02T00:00:00.000Z", "modified": "2026-02-02T00:00:00.000Z",
+    "related_to": ID["own"], "related_version": "2026-02-02T00:00:00.000Z",
+    "hash_algorithm": "sha-256", "algorithm": "Ed25519", "public_key": "a", "value": "b",
+}  # fmt: skip
+
 #: One mistake each: where, the wrong value, and words of the complaint.
 BROKEN: list[tuple[str, Any, str]] = [
     *((name, GONE, f"needs '{name}'") for name in (
@@ -120,6 +127,12 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("workflow/while/on_true", GONE, "needs 'on_true'"),
     ("workflow/choice/switch", GONE, "needs 'switch'"),
     ("workflow/choice/cases", {}, "goes nowhere"),
+    ("workflow/while/on_completion", GONE, "when its condition is false"),
+    ("workflow/look/step_extensions", {}, "is empty"),
+    ("target_definitions", {}, "is empty"),
+    ("playbook_extensions", {}, "is empty"),
+    ("signatures", [SIGNATURE | {"cert_url": "https://example.com/cert"}], "has only one of"),
+    ("signatures", [SIGNATURE | {"related_version": "yesterday"}], "RFC 3339"),
     ("workflow/call/playbook_id", GONE, "needs 'playbook_id'"),
     ("workflow/call/playbook_id", ID["look"], "not playbook"),
     ("workflow/call/playbook_id", ID["own"], "call itself"),
@@ -142,6 +155,11 @@ BROKEN: list[tuple[str, Any, str]] = [
 #: What the standard leaves open.
 OPEN: list[tuple[str, Any]] = [
     ("playbook_types", ["a-type-of-our-own"]),
+    ("playbook_types", []),
+    ("playbook_variables/___hidden__", {"type": "string", "value": ""}),
+    ("modified", "2026-02-03T00:00:00.123456789012Z"),
+    ("signatures", [SIGNATURE]),
+    ("signatures", [SIGNATURE | {"signature": SIGNATURE | {"id": identifier("jss", "again")}}]),
     ("industry_sectors", ["cheese"]),
     ("revoked", True),
     ("modified", "2026-02-01T00:00:00Z"),
@@ -165,6 +183,7 @@ WARNED: list[tuple[str, Any, str]] = [
     ("favourite", "blue", "no property 'favourite'"),
     ("playbook_extensions", {identifier("extension-definition", "x"): {}}, "extension_definitions"),
     ("workflow/yes/commands/0/command", "see __unknown__:value", "not declared"),
+    ("workflow/yes/commands/0/command", "see __mine__:value", "belongs to another step"),
     ("workflow/no/on_completion", ID["end_true"], "share the end step"),
     ("playbook_processing_summary", {"while_logic": False}, "says otherwise"),
 ]
