@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from tocsin.config_types import Section
+from tocsin.config_types import Duration, Section
 
 
 def _a_network(text: str) -> str:
@@ -61,11 +61,34 @@ class SuppressionSettings(Section):
             raise ValueError("name a detector, an entity or both")
 
 
+class RetrainSettings(Section):
+    """Train a model anew `every` so often from what was kept of the last `days`; a shadow then.
+
+    `seconds` bounds the time of one training.
+    """
+
+    every: Duration
+    days: Annotated[int, Field(ge=7, le=365)] = 30
+    seconds: Annotated[int, Field(ge=10, le=3_600)] = 600
+
+    def model_post_init(self, context: Any) -> None:
+        """Raises ValueError for a schedule that does nothing else."""
+        if self.every < 3_600_000:
+            raise ValueError("every must be at least 1h")
+
+
+class ModelSettings(Section):
+    """Models that detectors ask; `retrain` by kind of model (only `insider` learns from events)."""
+
+    retrain: dict[Annotated[str, Field(pattern="^insider$")], RetrainSettings] = Field(default={})
+
+
 class BehaviorSettings(Section):
     """Detectors of unusual behaviour; off unless `enabled`.
 
     `budgets` are alerts a day by detector, `egress` the site's own public networks, `disable`
-    names detectors, `max_entities` bounds the profiles of one partition.
+    names detectors, `max_entities` bounds the profiles of one partition, `models` says which are
+    trained anew by themselves.
     """
 
     enabled: bool = False
@@ -73,4 +96,5 @@ class BehaviorSettings(Section):
     budgets: dict[_Name, Budget] = Field(default={})
     egress: tuple[Annotated[str, AfterValidator(_a_network)], ...] = ()
     suppress: tuple[SuppressionSettings, ...] = ()
+    models: ModelSettings = ModelSettings()
     max_entities: Annotated[int, Field(ge=1_000, le=5_000_000)] = 250_000

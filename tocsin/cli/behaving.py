@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from detect.behavior.behavior import BehaviorStage
@@ -63,6 +64,10 @@ def behavior_options(settings: Settings) -> Options:
 def _models(settings: Settings) -> dict[str, Any]:
     """The models in force and their shadows; nothing where there never were any."""
     directory = settings.data_dir / "models"
+    if settings.behavior.models.retrain and find_spec("cryptography"):
+        from detect.behavior.models.signing import own_key
+
+        own_key(directory)  # so that what is trained later is trusted by this process
     if not (directory / "trusted.keys").exists():
         return {}
     from detect.behavior.models.in_force import ModelsInForce

@@ -15,7 +15,7 @@ import click
 
 from detect.behavior.models.standing import against
 from tocsin.cli.control import perform
-from tocsin.cli.judging import STATUS, StatusAsked
+from tocsin.cli.judging import DAYS, STATUS, DaysAsked, StatusAsked
 from tocsin.cli.models_live import MODEL_COLUMNS, alarmed, model_row
 from tocsin.cli.options import config_option, json_option
 from tocsin.cli.output import json_lines, table
@@ -256,6 +256,26 @@ def rollback(kind: str, config: Path | None) -> None:
     """Put the model of KIND in force again that was before."""
     former = _store(config).rollback(kind)
     click.echo(f"{kind} {former.version} is in force again")
+
+
+@models.command()
+@click.argument("kind", type=click.Choice(("insider",)), default="insider")
+@click.option("--days", default=30, show_default=True, type=click.IntRange(1, 365))
+@_seed
+@config_option
+def retrain(kind: str, days: int, seed: int, config: Path | None) -> None:
+    """Train KIND anew from what the pipeline has kept of the last --days, beside the one in force.
+
+    The later days measure both; a candidate that is not worse becomes the shadow. Prints figures
+    as JSON; exit code 1 where it is worse. Other kinds need labelled rows: see `train`.
+    """
+    from detect.behavior.models.retraining import retrained
+
+    _needs("sklearn")
+    told, _ = perform(load(config), DAYS, DaysAsked(days=days))
+    made = retrained(_directory(config), told["days"], seed=seed)
+    json_lines([made])
+    sys.exit(1 if made["against"] else 0)
 
 
 @models.command()

@@ -24,6 +24,7 @@ from tocsin.cli.behaving import behavior_stages
 from tocsin.cli.knowledge import Knowledge
 from tocsin.cli.loading import load_content, running_cache
 from tocsin.cli.models_live import ModelGauges
+from tocsin.cli.models_schedule import Retraining
 from tocsin.cli.reloading import RuleReloader
 from tocsin.cli.retention import Retention
 from tocsin.cli.rule_metrics import RuleCosts
@@ -207,6 +208,10 @@ class Pipeline:
                 yield self._runner(stage)
             if "act" in wanted:
                 yield self._act()
+        behavior = self.settings.behavior
+        if behavior.enabled and behavior.models.retrain and "behavior" in wanted:
+            directory = self.settings.data_dir / "models"
+            yield Retraining({**behavior.models.retrain}, directory, self.log, self.clock)
         yield from self.knowledge.workers(self.log, self.metrics)
         if "index" in wanted:
             for topic in INDEXED:

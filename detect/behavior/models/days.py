@@ -174,3 +174,37 @@ class Ring:
 def _judged(value: Sequence[Any]) -> Judged:
     _, at, entity, day, true, row = value
     return Judged(at, entity, day, bool(true), [*row])
+
+
+#: A day to learn from: its number, its row, and what was said of it (None: nothing).
+Learnable = tuple[int, list[float], bool | None]
+
+
+class Gathered:
+    """Days and verdicts of all partitions, as they are learned from."""
+
+    def __init__(self) -> None:
+        self._days: dict[tuple[str, int], Learnable] = {}
+        self._judged: dict[tuple[str, int], tuple[int, Learnable]] = {}
+
+    def add(self, prefix: str, value: Sequence[Any]) -> None:
+        """What the state holds under a key of `prefix`."""
+        if prefix == DAYS:
+            _, entity, day, open_, row = value
+            if not open_:
+                self._days[entity, day] = (day, row, None)
+            return
+        judged = _judged(value)
+        known = self._judged.get((judged.entity, judged.day))
+        if known is None or known[0] <= judged.at:
+            told = (judged.day, judged.row, judged.true)
+            self._judged[judged.entity, judged.day] = (judged.at, told)
+
+    def rows(self, days: int) -> list[Learnable]:
+        """Those of the last `days` days, in the order of time; verdicts are kept however old."""
+        last = max((day for _, day in self._days), default=0)
+        said = {key: told for key, (_, told) in self._judged.items()}
+        fresh = {key: told for key, told in self._days.items() if told[0] > last - days}
+        return [
+            told for _, told in sorted({**fresh, **said}.items(), key=lambda d: (d[1][0], d[0]))
+        ]

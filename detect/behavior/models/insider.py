@@ -155,34 +155,31 @@ def rows_of(found: Sequence[tuple[int, Sequence[float], bool | None]]) -> Rows:
 
 
 def split(rows: Rows) -> int:
-    """The first row of the later part; days are not cut. Raises ConfigError for too few."""
-    if len(rows.days) < MIN_DAYS or rows.days[0] == rows.days[-1]:
-        raise ConfigError(f"at least {MIN_DAYS} users' days, of several days, are needed")
+    """The first row of the later part; days are not cut. Raises ConfigError for a single day."""
+    if not rows.days or rows.days[0] == rows.days[-1]:
+        raise ConfigError("users' days of several days are needed")
     day = rows.days[int(len(rows.days) * EARLIER)]
     at = rows.days.index(day)
     return at or rows.days.index(next(d for d in rows.days if d > day))
 
 
 def train(rows: Rows, hold_back: Sequence[str] = (), seed: int = 0) -> tuple[Any, dict[str, Any]]:
-    """Arrays of a model, and what its manifest says of how it was measured on the later days."""
+    """Arrays of a model, and what its manifest says of how it was measured on the later days.
+
+    What is measured is a model of the earlier days alone; the one that is made knows them all.
+    """
     if hold_back:
         raise ConfigError("insider learns from days: there is nothing to hold back")
+    if len(rows.days) < MIN_DAYS:
+        raise ConfigError(f"at least {MIN_DAYS} users' days are needed, there are {len(rows.days)}")
     cut = split(rows)
-    earlier = rows.table[:cut][rows.said[:cut] != 1]
-    if len(earlier) < MIN_DAYS // 2:
-        raise ConfigError(f"at least {MIN_DAYS // 2} earlier days without incident are needed")
-    forest, divisor = _fitted(earlier, seed)
-    plain = _model(forest, divisor, rows.table[cut:], earlier)
+    before, _ = _learned(Rows(rows.table[:cut], rows.days[:cut], rows.said[:cut]), seed)
+    fitted, heard = _learned(rows, seed)
     usual = rows.table[cut:][rows.said[cut:] != 1]
-    calibration = Calibration.of_scores(plain.odd(usual))
-    opinion, heard = _heard(rows, plain)
-    fitted = InsiderModel(
-        *(forest, divisor, calibration, plain.centre, plain.spread, *opinion, rows.verdicts)
-    )
-    columns = {"surprise": calibration.surprise(plain.odd(usual)).tolist(), **measures(usual)}
+    columns = {"surprise": fitted.surprise(usual).tolist(), **measures(usual)}
     about = {
         "reference": {name: reference(values) for name, values in columns.items()},
-        "metrics": figures(fitted, rows, cut),
+        "metrics": figures(before, rows, cut),
         "held_out": f"days from {rows.days[cut]}, {content_hash(rows.table[cut:].tolist())[:16]}",
         "trained": {"days": len(rows.days), "first": rows.days[0], "last": rows.days[-1]},
         "verdicts": heard,
@@ -233,6 +230,22 @@ def measures(rows: Any) -> dict[str, list[float]]:
     """What is watched of days beside their scores: every feature."""
     table = np.asarray(getattr(rows, "table", rows), np.float64)
     return {name: table[:, at].tolist() for at, name in enumerate(FEATURES)}
+
+
+def _learned(rows: Rows, seed: int) -> tuple[InsiderModel, dict[str, Any]]:
+    """A forest of the earlier days, calibrated on the later ones, and what verdicts made of it."""
+    cut = split(rows)
+    earlier, later = (table[said != 1] for table, said in _halves(rows, cut))
+    if not len(earlier) or not len(later):
+        raise ConfigError("there are no days without incident to learn from")
+    forest, divisor = _fitted(earlier, seed)
+    plain = _model(forest, divisor, later, earlier)
+    (weights, bias), heard = _heard(rows, plain)
+    return replace(plain, weights=weights, bias=bias, verdicts=rows.verdicts), heard
+
+
+def _halves(rows: Rows, cut: int) -> tuple[tuple[Doubles, Any], tuple[Doubles, Any]]:
+    return (rows.table[:cut], rows.said[:cut]), (rows.table[cut:], rows.said[cut:])
 
 
 def _fitted(table: Doubles, seed: int) -> tuple[Forest, float]:

@@ -178,15 +178,19 @@ class ModelStore:
 def gate(candidate: Artifact, active: Artifact | None) -> list[str]:
     """What speaks against putting a candidate in force; nothing if it may be.
 
-    Held-out figures are compared only where both were measured on the same rows (`held_out`).
+    Held-out figures are compared only where both were measured on the same rows: those that
+    `held_out` names, or the candidate's, on which it was measured `beside` the one in force.
     """
     theirs = _figures(candidate)
     if not theirs:
         return ["it was not measured on rows held out"]
     if active is None:
         return []
-    ours = _figures(active)
-    if candidate.manifest.get("held_out") != active.manifest.get("held_out"):
+    beside = candidate.manifest.get("beside", {})
+    measured = beside.get("version") == active.version
+    ours = beside["metrics"] if measured else _figures(active)
+    same = candidate.manifest.get("held_out") == active.manifest.get("held_out")
+    if not measured and not same:
         return ["it was measured on other held-out rows than the model in force"]
     return [
         f"{name} is {theirs.get(name, 0.0):.3f}, of the model in force {ours[name]:.3f}"

@@ -52,6 +52,11 @@ def model_of(rows: insider.Rows, seed: int = 0) -> tuple[Any, Any]:
     return kinds.opened(artifact), artifact.manifest
 
 
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(insider, "_TREES", 20)
+
+
 def day(**features: float) -> list[float]:
     row = [0.5] * SIZE
     for name, amount in features.items():

@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner
 from prometheus_client import generate_latest
 
-from detect.behavior.models import dga, kinds
+from detect.behavior.models import dga, insider, kinds
 from detect.behavior.models.artifact import encode
 from detect.behavior.models.signing import TrustedKeys, own_key
 from detect.behavior.models.store import ModelStore
@@ -39,7 +39,16 @@ ODD = [f"x{n * 7919:x}q{n * 104729:x}.test" for n in range(1, 31)]
 
 
 def queries() -> Iterator[Document]:
-    """Four machines that ask for a usual name every hour or so, and one that asks for odd ones."""
+    """Four machines that ask for usual names, one of them also for odd ones; people who read."""
+    for day in range(DAYS):
+        for person in range(40):
+            yield event(
+                MONDAY + day * DAY + person * 60_000,
+                "file",
+                event={"id": f"f{day}-{person}"},
+                user={"name": f"person{person}"},
+                file={"path": f"/srv/team{person % 5}/plan.txt"},
+            )
     for number in range(DAYS * 24 * 3):
         machine = f"192.0.2.{number % 4 + 1}"
         name = WORDS[number * 7 % len(WORDS)]
@@ -110,8 +119,11 @@ def rows_of(*command: str) -> tuple[int, list[dict[str, Any]]]:
     return result.exit_code, [orjson.loads(line) for line in result.stdout.splitlines()]
 
 
-def test_a_shadow_beside_a_model_through_the_pipeline(tmp_path: Path) -> None:
+def test_a_shadow_beside_a_model_through_the_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, store = configured(tmp_path), modelled(tmp_path)
+    monkeypatch.setattr(insider, "_TREES", 10)
     before, config = store.pointer("dga"), ("-c", str(path))
     scraped = asyncio.run(ran(path))
     assert 'tocsin_model_drift{figure="surprise",model="dga"}' in scraped
@@ -125,6 +137,10 @@ def test_a_shadow_beside_a_model_through_the_pipeline(tmp_path: Path) -> None:
     assert (seen["shadow"], seen["active"]) == (before.shadow, before.active)
     assert seen["slices"] == DAYS * 24 * 3 - 1, "the last slice is open"
     assert seen["days"] == DAYS
+    # Forty people's days, but the last, which is not over.
+    code, (made,) = rows_of("models", "retrain", *config)
+    assert (code, made["days"]) == (0, 40 * (DAYS - 1))
+    assert store.pointer("insider").shadow == made["shadow"]
     status = CliRunner().invoke(cli, ["behavior", "status", *config, "--json"])
     assert [r for r in map(orjson.loads, status.stdout.splitlines()) if r.get("model") == "dga"]
     # A version that live events have not met stays out; the one that scored beside goes in.
