@@ -48,7 +48,8 @@ class KeyedState(MutableMapping[str, Any]):
 
     def put(self, key: str, value: bytes) -> None:
         """Store a value that is JSON already, and stays it until somebody asks for it."""
-        self[key] = value
+        # A copy of its size: what orjson makes of 450 bytes holds on to 4 KiB.
+        self[key] = bytes(memoryview(value))
 
     def __setitem__(self, key: str, value: Any) -> None:
         # As `_remember`, without the call: one write for each event that a stage keeps.
@@ -57,6 +58,17 @@ class KeyedState(MutableMapping[str, Any]):
             undo[key] = (self._values.get(key, _ABSENT), key in self._changed)
         self._changed.add(key)
         self._values[key] = value
+
+    def update(self, other: Any = (), /, **more: Any) -> None:
+        """As in a dict: of many keys at once it takes half as long as of each alone."""
+        changes = dict(other, **more)
+        undo, values, changed = self._undo, self._values, self._changed
+        if undo is not None:
+            for key in changes:
+                if key not in undo:
+                    undo[key] = (values.get(key, _ABSENT), key in changed)
+        changed.update(changes)
+        values.update(changes)
 
     def __delitem__(self, key: str) -> None:
         if key not in self._values:
