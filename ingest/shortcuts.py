@@ -15,6 +15,7 @@ from ingest.framing import may_be_marked
 from ingest.jsontext import is_plain
 from ingest.mapping.line import NO_HEADER
 from ingest.mapping.recognition import HEAD, MAX_BEGINNINGS, MAX_SHAPES
+from ingest.mapping.runner import long_way
 from ingest.mapping.whole import STAMP
 from ingest.object_lines import ObjectLines
 from ingest.objects import Objects, is_canonical
@@ -23,6 +24,7 @@ from ingest.templates import Templates
 from ingest.times import known_rfc3164, rfc3164
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable
 
     from ingest.mapping.origin import Origin
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
     #: (bytes, origin, offset, identity of the line at its source or "") → what `made` of a
     #: Normalizer gives for its one event; None for a line that has to go the long way.
+    #: Which fields are missing, what fits lines without them, and what makes their events.
+    Request = tuple[frozenset[str], Callable[[str], re.Match[str] | None], Function]
     Plan = tuple[tuple[str, ...], tuple[Attempt, ...], Runner | None]
     Shortcut = Callable[[bytes, Origin, int, str], Made | None]
 
@@ -42,8 +46,8 @@ _BRACE, _LESS, _A, _Z = b"{<AZ"
 #: Longest header before CEF, characters.
 MAX_HEADER = 128
 
-#: What stands in access logs where there is no value.
-_NONE = frozenset({"", "-"})
+#: Most kinds of access logs, by the fields they have, that are known of a source.
+MAX_REQUESTS = 8
 
 
 #: Keys of objects that may be lists of events.
@@ -79,42 +83,36 @@ def shortcut(
     times = Times()
     stamps = times.known
 
-    #: Source and which fields are missing, of access logs → what makes events of the others.
-    requests: dict[tuple[object, ...], Function] = {}
+    #: Source → what fits the access logs of a kind that was seen there, and what makes events.
+    requests: dict[str, tuple[Request, ...]] = {}
 
-    def request_function(groups: tuple[str, ...], source: str) -> Function | None:
-        given = zip(access.COMMON.names, groups, strict=True)
-        keys: dict[str, type] = {name: str for name, value in given if value not in _NONE}
+    def learn_request(groups: tuple[str, ...], source: str) -> None:
+        known = requests.get(source, ())
+        missing = access.missing(groups)
+        if len(known) >= MAX_REQUESTS or any(missing == one[0] for one in known):
+            return
+        named, fits = access.expression(missing)
+        keys: dict[str, type] = {name: str for name in named.names}
         one = find.by_keys("access", keys)
-        if one is None or not one.asks_only_keys:
-            return None
-        return runners[one.program.id].grouped("access", access.COMMON, keys, source)
+        function: Function = long_way
+        if one is not None and one.asks_only_keys:
+            function = runners[one.program.id].grouped("access", named, keys, source)
+        if source not in requests and len(requests) >= MAX_SHAPES:
+            requests.clear()
+        requests[source] = (*known, (missing, fits, function))
 
     def requested(text: str, origin: Origin, offset: int, id: str) -> Made | None:
         """The event of an access log's line that has no header."""
-        if not text or text[0] == "<" or text[4:5] == "-":
+        if text[4:5] == "-":
             return None  # perhaps a header of syslog
+        for _, fits, function in requests.get(origin.source, ()):
+            match = fits(text)
+            if match is not None:
+                return function(match.groups(), text, NO_HEADER, origin, offset, id, text)
         groups = access.parts(text)
-        if groups is None:
-            return None
-        client, ident, user, _, _, _, _, _, _, _, referrer, agent = groups
-        key = (
-            origin.source,
-            client == "-",
-            ident == "-",
-            user == "-",
-            referrer in _NONE,
-            agent in _NONE,
-        )
-        function = requests.get(key)
-        if function is None:
-            function = request_function(groups, origin.source)
-            if function is None:
-                return None
-            if len(requests) >= MAX_SHAPES:
-                requests.clear()
-            requests[key] = function
-        return function(groups, text, NO_HEADER, origin, offset, id, text)
+        if groups is not None:
+            learn_request(groups, origin.source)
+        return None
 
     templates = Templates(find, runners)
 

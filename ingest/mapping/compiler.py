@@ -112,6 +112,8 @@ class Unit:
         #: Those that are not blank, and those that are digits, if the line is ASCII.
         self.solid: set[str] = set()
         self.digits: set[str] = set()
+        #: Those that can be no text that means nothing, but perhaps blanks.
+        self.telling: set[str] = set()
         #: Variables of whole numbers.
         self.ints: set[str] = set()
         #: Variables of what was remembered of a text, and that text's.
@@ -213,6 +215,8 @@ class Unit:
             self.solid.add(variable)
         if self.facts.short and number in regex.digits:
             self.digits.add(variable)
+        if self.facts.short and number in regex.telling:
+            self.telling.add(variable)
 
     def reset(self, block: Block) -> None:
         """Write the flags that statements of the block may set."""
@@ -244,8 +248,10 @@ class Unit:
         if not self.assume or operand.kind != TEXT or operand.code not in self.certain:
             return False
         if operand.code not in self.env.present:
-            blank = "" if operand.code in self.solid else f" or {operand.code}.isspace()"
-            self.usual(f"{operand.code} in NOTHING{blank}")
+            tests = [] if operand.code in self.telling else [f"{operand.code} in NOTHING"]
+            tests += [] if operand.code in self.solid else [f"{operand.code}.isspace()"]
+            if tests:
+                self.usual(" or ".join(tests))
             self.env.present[operand.code] = operand.code
         return True
 

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 #: What stands before a number's digits in an id, by how many there are (tocsin.ids).
-_LENGTHS = [b"%d:" % length for length in range(32)]
+LENGTHS = [b"%d:" % length for length in range(32)]
 
 
 class Origin:
     """A source's partition of the log, at one time of receipt."""
 
     __slots__ = (
-        *("_begin", "_providers", "created", "formats", "instant", "limit", "named", "partition"),
+        *("_providers", "begin", "created", "formats", "instant", "limit", "named", "partition"),
         *("prefix", "received", "source", "tenant", "topic", "whence", "zone"),
     )
 
@@ -66,13 +66,14 @@ class Origin:
         #: What events say of it in `tocsin`, and as JSON members for functions that write JSON.
         self.whence = {"source": source, "tenant": tenant, **({"peer": peer} if peer else {})}
         self.named = orjson.dumps(self.whence)[1:-1].decode()
-        self._begin = hasher("event", topic, partition).copy
+        #: Begins the digest of an id.
+        self.begin = hasher("event", topic, partition).copy
 
     def place(self, offset: int) -> str:
         """The id of the event of the record at `offset` (tocsin.ids.event_id)."""
-        own = self._begin()
+        own = self.begin()
         digits = b"%d" % offset
-        own.update(_LENGTHS[len(digits)] + digits)
+        own.update(LENGTHS[len(digits)] + digits)
         return own.hexdigest()
 
     def provided(self, parser: str, identity: str) -> str:

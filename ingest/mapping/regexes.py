@@ -16,6 +16,8 @@ from math import factorial
 from re import _parser  # type: ignore[attr-defined]  # the only parser of this dialect
 from typing import TYPE_CHECKING, Any
 
+from ingest.mapping.values import NOTHING
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -105,6 +107,8 @@ class Regex:
     solid: frozenset[int] = frozenset()
     #: Those of them that hold digits only.
     digits: frozenset[int] = frozenset()
+    #: The numbers of the groups that can hold none of the texts that mean nothing.
+    telling: frozenset[int] = frozenset()
 
     def match(self, text: str) -> re.Match[str] | None:
         """A match at the start of the text; None for one that is too long."""
@@ -154,6 +158,15 @@ def described(pattern: re.Pattern[str], longest: int, parsed: list[Any] | None =
         () if empty else _Counter(folded).run(items, ())[:KNOWN_BEGINNING],
         frozenset(number for number, chars in held.items() if not chars & _BLANKS),
         frozenset(number for number, chars in held.items() if chars <= _DIGITS),
+        frozenset(n for n, chars in held.items() if not _may_mean_nothing(groups[n], chars)),
+    )
+
+
+def _may_mean_nothing(group: Any, chars: Chars) -> bool:
+    """Whether a group that holds these characters can be as long as a text of NOTHING of them."""
+    least, most = group.getwidth()
+    return any(
+        least <= len(text) <= most and all(ord(char) in chars for char in text) for text in NOTHING
     )
 
 

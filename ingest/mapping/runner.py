@@ -369,7 +369,7 @@ class Runner:
         found = self._known.get(key)
         if found is None:
             found = self._short(format, facts)
-            if found is not _long_way:  # so that there are at most MAX_SPECIAL
+            if found is not long_way:  # so that there are at most MAX_SPECIAL
                 self._known[key] = found
         return found
 
@@ -380,12 +380,12 @@ class Runner:
 
     def _short(self, format: str, facts: Facts, shape: int | None = None) -> Function:
         if not self._encoded or self._watch is not None or self._specials >= MAX_SPECIAL:
-            return _long_way
+            return long_way
         self._specials += 1
         try:
             return Unit(self.program, format, shape=shape, facts=facts).compile()
         except _FAILURES:
-            return _long_way
+            return long_way
 
     def _shaped(self, shape: int) -> Function:
         """The function for a shape that takes nothing else for granted."""
@@ -398,7 +398,7 @@ class Runner:
 _KINDS = frozenset({"text", "windows", "json", "access", "csv", "cef", "leef", "kv"})
 
 
-def _long_way(*_: Any) -> None:
+def long_way(*_: Any) -> None:
     """What is for the function that takes nothing for granted."""
 
 

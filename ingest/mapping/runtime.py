@@ -25,6 +25,7 @@ from ingest.mapping.line import (
     syslog_of,
     winlog,
 )
+from ingest.mapping.origin import LENGTHS
 from ingest.mapping.parts import extension_of
 from ingest.mapping.paths import look
 from ingest.mapping.values import NOTHING, absent, words
@@ -283,6 +284,7 @@ def syslog_json(header: Header, host: object, name: object, pid: object) -> str 
 #: Name in generated code → what it is. Names are letters only, so that none meets a variable.
 NAMES: dict[str, Any] = {
     "EMPTY": {},
+    "LENGTHS": LENGTHS,
     "INET": socket.AF_INET,
     "NO_HEADER": NO_HEADER,
     "NOTHING": NOTHING,

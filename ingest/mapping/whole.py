@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 #: Where the time of a common header ends, and the expression begins.
 STAMP = 15
 
-#: A host without a colon, so that the first `: ` behind the time ends the header.
-_HOST = r" ([^\s:\[\]][^\s:]{0,254}+) "
+#: A host that ends with no colon, so that the first `: ` behind the time ends the header.
+_HOST = r" (?![:\[\]])([^ ]{1,255}+)(?<!:) "
 #: A process id that JSON writes as the header does.
-_PID = r"\[(0|[1-9][0-9]{0,7})\]"
+_PID = r"\[([1-9][0-9]{0,7}+)\]"
 
 #: What looks at the text before it, or at groups by number.
 _LOOKING_BACK = frozenset(
     {"AT_BEGINNING", "AT_BEGINNING_STRING", "GROUPREF", "GROUPREF_IGNORE", "GROUPREF_EXISTS"}
 )
+_PRINTABLE = {r"\S": "[^ ]", r"\s": " "}
+#: An escape, a class, or one more character.
+_PART = re.compile(r"\\.|\[\^?\]?(?:[^\]\\]|\\.)*\]|.", re.DOTALL)
 _ASSERTIONS = frozenset({"ASSERT", "ASSERT_NOT"})
 
 
@@ -34,7 +37,8 @@ def behind_header(program: str, regex: Regex, numbered: bool) -> re.Pattern[str]
     """A pattern behind the header of a program's lines, to be matched from STAMP on.
 
     Its groups are the host, the process id if it is `numbered`, and those of the pattern. None
-    where the pattern would mean something else there.
+    where the pattern would mean something else there. It is for lines of printable ASCII: of
+    others it may say anything, and its function gives them up.
     """
     pattern = regex.pattern
     if pattern.flags != re.DOTALL | re.UNICODE:
@@ -43,9 +47,17 @@ def behind_header(program: str, regex: Regex, numbered: bool) -> re.Pattern[str]
         return None
     header = f"{_HOST}{re.escape(program)}{_PID if numbered else ''}: "
     try:
-        return re.compile(f"{header}(?:{pattern.pattern})", re.DOTALL)
+        return re.compile(f"{header}(?:{_of_printable(pattern.pattern)})", re.DOTALL)
     except re.error:  # flags that stand within the pattern
         return None
+
+
+def _of_printable(pattern: str) -> str:
+    """A pattern that fits the same texts of printable ASCII, where the only blank is the space.
+
+    The engine goes over what is not one character several times as fast as over a class.
+    """
+    return "".join(_PRINTABLE.get(part, part) for part in _PART.findall(pattern))
 
 
 def _looks_back(item: Any) -> bool:
