@@ -362,7 +362,7 @@ class Runner:
         keys = nodes.pop(())
         facts = Facts(True, keys, None, encoded=True, canonical=True, nodes=nodes, sample=sample)
         made = self._short("json", facts)
-        return None if made is _long_way else (compiled(sample.expression()[0]), made)
+        return None if made is long_way else (compiled(sample.expression()[0]), made)
 
     def _once(self, key: Any, format: str, facts: Facts) -> Function:
         """A function that is made once, however many stages ask for it."""
