@@ -82,11 +82,10 @@ class AbusechConfig(EnricherConfig):
     per_minute: int = 60
 
 
-class Abusech(Enricher):
+class Abusech(Enricher[AbusechConfig]):
     """One key."""
 
     MANIFEST = MANIFEST
-    _limits: AbusechConfig
 
     def questions(self) -> Mapping[str, Callable[[Call], Awaitable[Done]]]:
         return {HOST: self._host, IOC: self._indicator, SAMPLE: self._sample}
@@ -97,7 +96,7 @@ class Abusech(Enricher):
         return "abusech takes the key"
 
     async def _host(self, call: Call) -> Done:
-        url, empty = f"{self._limits.urlhaus}/host/", {"urls": 0, "online": 0, "tags": []}
+        url, empty = f"{self._config.urlhaus}/host/", {"urls": 0, "online": 0, "tags": []}
         told = await self._ask(call, url, form={"host": call.target})
         if told is None:
             return unknown("urlhaus does not know it", **empty)
@@ -111,7 +110,7 @@ class Abusech(Enricher):
 
     async def _indicator(self, call: Call) -> Done:
         query = {"query": "search_ioc", "search_term": call.target, "exact_match": True}
-        told = await self._ask(call, f"{self._limits.threatfox}/", json=query)
+        told = await self._ask(call, f"{self._config.threatfox}/", json=query)
         if told is None:
             return unknown("threatfox does not know it", malware="", confidence=0, tags=[])
         best = max(rows(told, "data"), key=_confidence, default={})
@@ -124,7 +123,7 @@ class Abusech(Enricher):
 
     async def _sample(self, call: Call) -> Done:
         query = {"query": "get_info", "hash": call.target}
-        told = await self._ask(call, f"{self._limits.malwarebazaar}/", form=query)
+        told = await self._ask(call, f"{self._config.malwarebazaar}/", form=query)
         if told is None:
             return unknown("malwarebazaar does not know it", signature="", file_name="", tags=[])
         sample = dig(told, "data", 0) or {}
@@ -137,7 +136,7 @@ class Abusech(Enricher):
 
     async def _ask(self, call: Call, url: str, **body: Any) -> dict[str, Any] | None:
         """The answer, None if it is not known."""
-        headers = {"auth-key": self.secret(self._limits.key)}
+        headers = {"auth-key": self.secret(self._config.key)}
         told = (await self.send(call, "POST", url, headers=headers, **body)).object()
         status = told.get("query_status")
         if status in _UNKNOWN:

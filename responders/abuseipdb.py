@@ -55,11 +55,10 @@ class AbuseipdbConfig(EnricherConfig):
     per_day: int = 1_000
 
 
-class Abuseipdb(Enricher):
+class Abuseipdb(Enricher[AbuseipdbConfig]):
     """One key."""
 
     MANIFEST = MANIFEST
-    _limits: AbuseipdbConfig
 
     def questions(self) -> Mapping[str, Callable[[Call], Awaitable[Done]]]:
         return {CHECK: self._check}
@@ -70,9 +69,9 @@ class Abuseipdb(Enricher):
         return "abuseipdb takes the key"
 
     async def _check(self, call: Call) -> Done:
-        headers = {"key": self.secret(self._limits.key)}
-        params = {"ipAddress": exact(call.target), "maxAgeInDays": str(self._limits.max_age_days)}
-        url = f"{self._limits.url}/check"
+        headers = {"key": self.secret(self._config.key)}
+        params = {"ipAddress": exact(call.target), "maxAgeInDays": str(self._config.max_age_days)}
+        url = f"{self._config.url}/check"
         # 422: a private or reserved address, which nobody can have reported.
         answer = await self.send(call, "GET", url, headers=headers, params=params, accept=(422,))
         if answer.status == 422:

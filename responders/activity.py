@@ -59,11 +59,10 @@ class ElasticsearchConfig(EnricherConfig):
     keep_unknown: Duration = 10_000
 
 
-class ElasticsearchActivity(Enricher):
+class ElasticsearchActivity(Enricher[ElasticsearchConfig]):
     """One cluster."""
 
     MANIFEST = MANIFEST
-    _limits: ElasticsearchConfig
 
     def questions(self) -> Mapping[str, Callable[[Call], Awaitable[Done]]]:
         return {ACTIVITY: self._activity}
@@ -71,7 +70,7 @@ class ElasticsearchActivity(Enricher):
     async def ping(self) -> str:
         """Count the events of the last hour that nobody did."""
         await self._activity(Call(ACTIVITY, "tocsin-doctor", {"hours": 1}, "", 10_000))
-        return f"elasticsearch answers for {self._limits.index}"
+        return f"elasticsearch answers for {self._config.index}"
 
     async def _activity(self, call: Call) -> Done:
         told = await self._search(call, _query(call.target, int(call.inputs.get("hours", 24))))
@@ -104,9 +103,9 @@ class ElasticsearchActivity(Enricher):
 
     async def _search(self, call: Call, query: dict[str, Any]) -> dict[str, Any]:
         headers = {}
-        if self._limits.api_key:
-            headers["authorization"] = f"ApiKey {self.secret(self._limits.api_key)}"
-        url = f"{self._limits.url}/{self._limits.index}/_search"
+        if self._config.api_key:
+            headers["authorization"] = f"ApiKey {self.secret(self._config.api_key)}"
+        url = f"{self._config.url}/{self._config.index}/_search"
         params = {"ignore_unavailable": "true", "allow_no_indices": "true"}
         answer = await self.send(call, "POST", url, headers=headers, json=query, params=params)
         return answer.object()

@@ -6,7 +6,7 @@ without them the credentials of the environment, the profile or the machine's ro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import urlencode
 from xml.etree import ElementTree
 
@@ -59,7 +59,10 @@ class AwsError(ConnectorError):
         super().__init__(kind, f"AWS answered {name}: {message[:200]}")
 
 
-class Aws(Product):
+A = TypeVar("A", bound=AwsConfig)
+
+
+class Aws(Product[A]):
     """One service of one account and region."""
 
     #: The service's name in a signature and in its host.
@@ -67,12 +70,11 @@ class Aws(Product):
 
     def __init__(
         self,
-        config: AwsConfig,
+        config: A,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Clock | None = None,
     ) -> None:
         super().__init__(config, transport, clock)
-        self._aws = config
         region = "" if self.SERVICE == "iam" else f".{config.region}"
         self._url = config.endpoint or f"https://{self.SERVICE}{region}.amazonaws.com"
 
@@ -114,7 +116,7 @@ class Aws(Product):
             message = "the AWS connectors need the extra: pip install 'tocsin[aws]'"
             raise ConnectorError("unavailable", message) from None
         request = AWSRequest("POST", f"{self._url}/", headers=dict(headers), data=body)
-        region = "us-east-1" if self.SERVICE == "iam" else self._aws.region
+        region = "us-east-1" if self.SERVICE == "iam" else self._config.region
         SigV4Auth(self._credentials(), self.SERVICE, region).add_auth(request)
         self.hide(request.headers["Authorization"])
         return dict(request.headers.items())
@@ -123,7 +125,7 @@ class Aws(Product):
         from botocore.credentials import Credentials
         from botocore.session import Session
 
-        key, hidden = self._aws.access_key_id, self._aws.secret_access_key
+        key, hidden = self._config.access_key_id, self._config.secret_access_key
         if not key or not hidden:
             found = Session().get_credentials()
             if found is None:
@@ -133,7 +135,7 @@ class Aws(Product):
             for value in (frozen.secret_key, frozen.token or ""):
                 self.hide(value)
             return frozen
-        token = self._aws.session_token
+        token = self._config.session_token
         return Credentials(
             self.secret(key), self.secret(hidden), self.secret(token) if token else None
         )

@@ -23,9 +23,6 @@ from tocsin.errors import ConnectorError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
 
 VERSION = "2010-05-08"
 KEY, ROLE = "cloud.disable_access_key", "cloud.revoke_role_sessions"
@@ -77,19 +74,11 @@ MANIFEST = Manifest(
 )
 
 
-class AwsIam(Aws):
+class AwsIam(Aws[AwsConfig]):
     """The identities of one account."""
 
     MANIFEST = MANIFEST
     SERVICE = "iam"
-
-    def __init__(
-        self,
-        config: AwsConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
 
     def deeds(self) -> Mapping[str, Deed]:
         return {

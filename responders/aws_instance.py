@@ -67,7 +67,7 @@ class AwsInstanceConfig(AwsConfig):
     quarantine_group: Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")]
 
 
-class AwsInstance(Aws):
+class AwsInstance(Aws[AwsInstanceConfig]):
     """The instances of one region."""
 
     MANIFEST = MANIFEST

@@ -21,9 +21,6 @@ from tocsin.errors import ConnectorError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
 
 VERSION = "2016-11-15"
 ATTEMPTS = 5
@@ -56,20 +53,11 @@ class AwsNaclConfig(AwsConfig):
         return self
 
 
-class AwsNacl(Aws):
+class AwsNacl(Aws[AwsNaclConfig]):
     """One network ACL."""
 
     MANIFEST = MANIFEST
     SERVICE = "ec2"
-
-    def __init__(
-        self,
-        config: AwsNaclConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        self._config = config
 
     def deeds(self) -> Mapping[str, Deed]:
         return {BLOCK_IP.verb: Deed(self._block, self._unblock, self._blocked)}

@@ -21,9 +21,6 @@ from tocsin.errors import ConnectorError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
 
 #: How often a change is made anew after somebody else's.
 ATTEMPTS = 5
@@ -54,20 +51,11 @@ class IpSet(AwsConfig):
     ipv6: Annotated[str, Field(pattern=r"^[\w-]{1,128}/[\w-]{1,36}$|^$")] = ""
 
 
-class AwsWaf(Aws):
+class AwsWaf(Aws[IpSet]):
     """The IP sets of one web ACL."""
 
     MANIFEST = MANIFEST
     SERVICE = "wafv2"
-
-    def __init__(
-        self,
-        config: IpSet,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        self._config = config
 
     def deeds(self) -> Mapping[str, Deed]:
         return {BLOCK_IP.verb: Deed(self._block, self._unblock, self._blocked)}

@@ -68,7 +68,7 @@ class CloudflareConfig(ProductConfig):
     url: Url = "https://api.cloudflare.com/client/v4"
 
 
-class Cloudflare(Product):
+class Cloudflare(Product[CloudflareConfig]):
     """One list of one account."""
 
     MANIFEST = MANIFEST
@@ -80,7 +80,6 @@ class Cloudflare(Product):
         clock: Clock | None = None,
     ) -> None:
         super().__init__(config, transport, clock)
-        self._config = config
         self._lists = f"/accounts/{config.account}/rules/lists"
 
     def deeds(self) -> Mapping[str, Deed]:

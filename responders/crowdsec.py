@@ -55,7 +55,7 @@ class CrowdsecConfig(ProductConfig):
     bouncer_key: Secret
 
 
-class Crowdsec(Product):
+class Crowdsec(Product[CrowdsecConfig]):
     """One local API."""
 
     MANIFEST = MANIFEST
@@ -67,7 +67,6 @@ class Crowdsec(Product):
         clock: Clock | None = None,
     ) -> None:
         super().__init__(config, transport, clock)
-        self._config = config
         self._token = ""
 
     def deeds(self) -> Mapping[str, Deed]:

@@ -46,7 +46,7 @@ class CrowdstrikeConfig(ProductConfig):
     url: Url = "https://api.crowdstrike.com"
 
 
-class Crowdstrike(Product):
+class Crowdstrike(Product[CrowdstrikeConfig]):
     """One customer's hosts."""
 
     MANIFEST = MANIFEST
@@ -58,8 +58,7 @@ class Crowdstrike(Product):
         clock: Clock | None = None,
     ) -> None:
         super().__init__(config, transport, clock)
-        self._config = config
-        self._tokens = Tokens(self, f"{config.url}/oauth2/token")
+        self._tokens = Tokens(self, f"{config.url}/oauth2/token", config)
 
     def deeds(self) -> Mapping[str, Deed]:
         return {ISOLATE.verb: Deed(self._contain, self._lift, self._contained)}
@@ -120,9 +119,7 @@ class Crowdstrike(Product):
         json: Any = None,
         params: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        secret = self.secret(self._config.client_secret)
-        client = {"client_id": self._config.client_id, "client_secret": secret}
-        headers = await self._tokens.bearer(call, client, self._clock.now())
+        headers = await self._tokens.bearer(call, self._clock.now())
         url = self._config.url + path
         answer = await self.send(call, method, url, headers=headers, params=params, json=json)
         if errors := (told := answer.object()).get("errors"):

@@ -10,14 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from responders.base import Call, Manifest
-from responders.oauth import Tokens
+from responders.microsoft import MicrosoftConfig, tokens
 from responders.product import (
     ALREADY,
     Deed,
     Done,
     Product,
-    ProductConfig,
-    Secret,
     Url,
     as_was,
     rows,
@@ -50,18 +48,14 @@ MANIFEST = Manifest(
 )
 
 
-class DefenderConfig(ProductConfig):
+class DefenderConfig(MicrosoftConfig):
     """An application with `Machine.Isolate` and `Machine.Read.All`."""
 
-    tenant: str
-    client_id: str
-    client_secret: Secret
     isolation: Literal["Full", "Selective"] = "Full"
     url: Url = "https://api.security.microsoft.com"
-    login_url: Url = "https://login.microsoftonline.com"
 
 
-class Defender(Product):
+class Defender(Product[DefenderConfig]):
     """One tenant's machines."""
 
     MANIFEST = MANIFEST
@@ -73,9 +67,7 @@ class Defender(Product):
         clock: Clock | None = None,
     ) -> None:
         super().__init__(config, transport, clock)
-        self._config = config
-        token = f"{config.login_url}/{segment(config.tenant)}/oauth2/v2.0/token"
-        self._tokens = Tokens(self, token)
+        self._tokens = tokens(self, config, "https://api.securitycenter.microsoft.com/.default")
 
     def deeds(self) -> Mapping[str, Deed]:
         return {ISOLATE.verb: Deed(self._isolate, self._release, self._isolated)}
@@ -136,12 +128,7 @@ class Defender(Product):
         params: Mapping[str, str] | None = None,
         json: Any = None,
     ) -> dict[str, Any]:
-        client = {
-            "client_id": self._config.client_id,
-            "client_secret": self.secret(self._config.client_secret),
-            "scope": "https://api.securitycenter.microsoft.com/.default",
-        }
-        headers = await self._tokens.bearer(call, client, self._clock.now())
+        headers = await self._tokens.bearer(call, self._clock.now())
         url = self._config.url + path
         answer = await self.send(call, method, url, headers=headers, params=params, json=json)
         return answer.object()

@@ -50,11 +50,10 @@ class DnsConfig(EnricherConfig):
     keep_unknown: Duration = 60_000
 
 
-class Dns(Enricher):
+class Dns(Enricher[DnsConfig]):
     """A resolver."""
 
     MANIFEST = MANIFEST
-    _limits: DnsConfig
 
     def questions(self) -> Mapping[str, Callable[[Call], Awaitable[Done]]]:
         return {RESOLVE: self._resolve, REVERSE: self._reverse}
@@ -83,10 +82,10 @@ class Dns(Enricher):
         except ImportError:
             message = "the DNS connector needs the extra: pip install 'tocsin[dns]'"
             raise ConnectorError("unavailable", message) from None
-        resolver = asyncresolver.Resolver(configure=not self._limits.servers)
-        if self._limits.servers:
-            resolver.nameservers = list(self._limits.servers)
-            resolver.port = self._limits.port
+        resolver = asyncresolver.Resolver(configure=not self._config.servers)
+        if self._config.servers:
+            resolver.nameservers = list(self._config.servers)
+            resolver.port = self._config.port
         resolver.lifetime = call.timeout / 1000 / len(TYPES)
         try:
             answer: Any = await resolver.resolve(name, kind, raise_on_no_answer=False)

@@ -8,7 +8,8 @@ long as its own time allows; beyond that it fails as `rate_limited` with the tim
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, ClassVar
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import Field
 
@@ -43,6 +44,9 @@ class EnricherConfig(ProductConfig):
     per_day: int = Field(default=0, ge=0)
 
 
+E = TypeVar("E", bound=EnricherConfig)
+
+
 def looks_up(
     verb: str, inputs: type[Inputs], target: str, kind: EntityKind, told: str, **outputs: type
 ) -> Action:
@@ -59,7 +63,7 @@ def looks_up(
     )
 
 
-class Enricher(Product):
+class Enricher(Product[E]):
     """A product that is asked about things. Its answers have `found`."""
 
     #: Longest wait for the rate, as a share of the call's time.
@@ -67,20 +71,19 @@ class Enricher(Product):
 
     def __init__(
         self,
-        config: EnricherConfig,
+        config: E,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Clock | None = None,
     ) -> None:
         super().__init__(config, transport, clock)
-        self._limits = config
         self._cache: Cache[dict[str, Any]] = Cache(config.cache)
         rates = ((config.per_minute, MINUTE), (config.per_day, DAY))
         self._pool = Pool(tuple(Bucket(count, per) for count, per in rates if count))
         self._asking: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
+    @abstractmethod
     def questions(self) -> Mapping[str, Callable[[Call], Awaitable[dict[str, Any]]]]:
         """How each verb is asked."""
-        raise NotImplementedError
 
     def deeds(self) -> Mapping[str, Deed]:
         return {verb: Deed(self._answer) for verb in self.questions()}
@@ -110,7 +113,7 @@ class Enricher(Product):
             if error.kind == "rate_limited":
                 self._pool.pause(self._clock.now() + (error.retry_after or MINUTE))
             raise
-        keep = self._limits.keep if answer.get("found") else self._limits.keep_unknown
+        keep = self._config.keep if answer.get("found") else self._config.keep_unknown
         self._cache.put(key, answer, self._clock.now() + keep)
         return answer
 

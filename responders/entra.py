@@ -11,14 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from responders.base import Call, Manifest
-from responders.oauth import Tokens
+from responders.microsoft import MicrosoftConfig, tokens
 from responders.product import (
     ALREADY,
     Deed,
     Done,
     Product,
-    ProductConfig,
-    Secret,
     Url,
     as_was,
     segment,
@@ -50,17 +48,13 @@ MANIFEST = Manifest(
 )
 
 
-class EntraConfig(ProductConfig):
+class EntraConfig(MicrosoftConfig):
     """An application with `User.RevokeSessions.All` and `User.EnableDisableAccount.All`."""
 
-    tenant: str
-    client_id: str
-    client_secret: Secret
     url: Url = "https://graph.microsoft.com/v1.0"
-    login_url: Url = "https://login.microsoftonline.com"
 
 
-class Entra(Product):
+class Entra(Product[EntraConfig]):
     """One tenant."""
 
     MANIFEST = MANIFEST
@@ -72,9 +66,7 @@ class Entra(Product):
         clock: Clock | None = None,
     ) -> None:
         super().__init__(config, transport, clock)
-        self._config = config
-        token = f"{config.login_url}/{segment(config.tenant)}/oauth2/v2.0/token"
-        self._tokens = Tokens(self, token)
+        self._tokens = tokens(self, config, "https://graph.microsoft.com/.default")
 
     def deeds(self) -> Mapping[str, Deed]:
         return {
@@ -134,12 +126,7 @@ class Entra(Product):
         *,
         missing: bool = False,
     ) -> dict[str, Any]:
-        client = {
-            "client_id": self._config.client_id,
-            "client_secret": self.secret(self._config.client_secret),
-            "scope": "https://graph.microsoft.com/.default",
-        }
-        headers = await self._tokens.bearer(call, client, self._clock.now())
+        headers = await self._tokens.bearer(call, self._clock.now())
         url, accept = self._config.url + path, (404,) if missing else ()
         answer = await self.send(
             call, method, url, headers=headers, params=params, json=json, accept=accept

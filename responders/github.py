@@ -31,9 +31,6 @@ from tocsin.errors import ConnectorError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
 
 BLOCK, REVOKE, REMOVE = "code.block_user", "code.revoke_authorizations", "code.remove_deploy_key"
 
@@ -94,19 +91,10 @@ class GithubConfig(ProductConfig):
     url: Url = "https://api.github.com"
 
 
-class Github(Product):
+class Github(Product[GithubConfig]):
     """One organisation."""
 
     MANIFEST = MANIFEST
-
-    def __init__(
-        self,
-        config: GithubConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        self._config = config
 
     def deeds(self) -> Mapping[str, Deed]:
         return {

@@ -47,11 +47,10 @@ class GreynoiseConfig(EnricherConfig):
     per_minute: int = 30
 
 
-class Greynoise(Enricher):
+class Greynoise(Enricher[GreynoiseConfig]):
     """One key."""
 
     MANIFEST = MANIFEST
-    _limits: GreynoiseConfig
 
     def questions(self) -> Mapping[str, Callable[[Call], Awaitable[Done]]]:
         return {COMMUNITY: self._community}
@@ -62,8 +61,8 @@ class Greynoise(Enricher):
         return "greynoise takes the key"
 
     async def _community(self, call: Call) -> Done:
-        headers = {"key": self.secret(self._limits.key)}
-        url = f"{self._limits.url}/v3/community/{segment(exact(call.target))}"
+        headers = {"key": self.secret(self._config.key)}
+        url = f"{self._config.url}/v3/community/{segment(exact(call.target))}"
         answer = await self.send(call, "GET", url, headers=headers, accept=(404,))
         if answer.status == 404:
             return unknown("greynoise has not seen it", **_EMPTY)

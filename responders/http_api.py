@@ -99,7 +99,7 @@ MANIFEST = Manifest(
 )
 
 
-class HttpApi(Product):
+class HttpApi(Product[HttpConfig]):
     """The allow-list."""
 
     MANIFEST = MANIFEST

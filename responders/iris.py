@@ -16,9 +16,6 @@ from tocsin.clock import iso
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
 
 #: IRIS's own numbers: informational 2, low 4, medium 1, high 5, critical 6; a new alert is 2.
 _SEVERITIES = ((85, 6), (60, 5), (40, 1), (20, 4), (0, 2))
@@ -40,19 +37,10 @@ class IrisConfig(ProductConfig):
     customer: int = 1
 
 
-class Iris(Product):
+class Iris(Product[IrisConfig]):
     """One instance."""
 
     MANIFEST = MANIFEST
-
-    def __init__(
-        self,
-        config: IrisConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        self._config = config
 
     def deeds(self) -> Mapping[str, Deed]:
         return {TICKET.verb: Deed(self._create, probe=self._alert)}

@@ -20,9 +20,6 @@ from tocsin.ids import digest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
 
 _PRIORITIES = ((85, "Highest"), (70, "High"), (40, "Medium"), (20, "Low"), (0, "Lowest"))
 
@@ -46,19 +43,10 @@ class JiraConfig(ProductConfig):
     priorities: bool = True
 
 
-class Jira(Product):
+class Jira(Product[JiraConfig]):
     """One project."""
 
     MANIFEST = MANIFEST
-
-    def __init__(
-        self,
-        config: JiraConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        self._config = config
 
     def deeds(self) -> Mapping[str, Deed]:
         return {

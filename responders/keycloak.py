@@ -57,7 +57,7 @@ class KeycloakConfig(ProductConfig):
     client_secret: Secret
 
 
-class Keycloak(Product):
+class Keycloak(Product[KeycloakConfig]):
     """One realm."""
 
     MANIFEST = MANIFEST
@@ -69,11 +69,10 @@ class Keycloak(Product):
         clock: Clock | None = None,
     ) -> None:
         super().__init__(config, transport, clock)
-        self._config = config
         realm = segment(config.realm)
         self._admin = f"{config.url}/admin/realms/{realm}"
         token = f"{config.url}/realms/{realm}/protocol/openid-connect/token"
-        self._tokens = Tokens(self, token)
+        self._tokens = Tokens(self, token, config)
 
     def deeds(self) -> Mapping[str, Deed]:
         return {
@@ -170,11 +169,7 @@ class Keycloak(Product):
         json: Any = None,
         params: Mapping[str, str] | None = None,
     ) -> Any:
-        client = {
-            "client_id": self._config.client_id,
-            "client_secret": self.secret(self._config.client_secret),
-        }
-        headers = await self._tokens.bearer(call, client, self._clock.now())
+        headers = await self._tokens.bearer(call, self._clock.now())
         url = self._admin + path
         try:
             answer = await self.send(call, method, url, headers=headers, params=params, json=json)

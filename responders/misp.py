@@ -42,11 +42,10 @@ class MispConfig(EnricherConfig):
     limit: int = 100
 
 
-class Misp(Enricher):
+class Misp(Enricher[MispConfig]):
     """One instance."""
 
     MANIFEST = MANIFEST
-    _limits: MispConfig
 
     def questions(self) -> Mapping[str, Callable[[Call], Awaitable[Done]]]:
         return {SEARCH: self._search}
@@ -60,12 +59,12 @@ class Misp(Enricher):
         query = {
             "returnFormat": "json",
             "value": call.target,
-            "limit": self._limits.limit,
+            "limit": self._config.limit,
             "enforceWarninglist": True,
             "includeEventTags": True,
         }
-        headers = {"authorization": self.secret(self._limits.key)}
-        url = f"{self._limits.url}/attributes/restSearch"
+        headers = {"authorization": self.secret(self._config.key)}
+        url = f"{self._config.url}/attributes/restSearch"
         told = (await self.send(call, "POST", url, headers=headers, json=query)).object()
         if not isinstance(dig(told, "response", "Attribute"), list):
             raise self.refused(told.get("message") or "no attributes")

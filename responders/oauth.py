@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tocsin.errors import ConnectorError
 
@@ -14,22 +14,41 @@ if TYPE_CHECKING:
 MARGIN = 60_000
 
 
+class Client(Protocol):
+    """Who asks: its name, and a reference to its secret."""
+
+    @property
+    def client_id(self) -> str: ...
+
+    @property
+    def client_secret(self) -> str: ...
+
+
 class Tokens:
     """The token of one client at one server."""
 
-    def __init__(self, product: Product, url: str) -> None:
+    def __init__(self, product: Product[Any], url: str, client: Client, scope: str = "") -> None:
         self._product = product
         self._url = url
+        self._client = client
+        self._scope = {"scope": scope} if scope else {}
         self._token = ""
         self._until = 0
 
-    async def bearer(self, call: Call, form: dict[str, str], now: int) -> dict[str, str]:
-        """The Authorization header; `form` has the client and its secret, `now` in ms.
+    async def bearer(self, call: Call, now: int) -> dict[str, str]:
+        """The Authorization header; `now` in ms.
 
-        Raises ConnectorError if the server gives no token.
+        The secret is read each time: without it nothing is called, even while a token is good.
+        Raises ConnectorError if it is not there, or if the server gives no token.
         """
+        secret = self._product.secret(self._client.client_secret)
         if now >= self._until:
-            given = {"grant_type": "client_credentials", **form}
+            given = {
+                "grant_type": "client_credentials",
+                "client_id": self._client.client_id,
+                "client_secret": secret,
+                **self._scope,
+            }
             try:
                 answer = await self._product.send(call, "POST", self._url, form=given)
             except ConnectorError as error:

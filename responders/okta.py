@@ -27,9 +27,6 @@ from tocsin.errors import ConnectorError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
 
 _TOKENS = "Applications keep their own sessions, and access tokens live until they expire."
 
@@ -51,19 +48,10 @@ class OktaConfig(ProductConfig):
     token: Secret
 
 
-class Okta(Product):
+class Okta(Product[OktaConfig]):
     """One organisation."""
 
     MANIFEST = MANIFEST
-
-    def __init__(
-        self,
-        config: OktaConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        self._config = config
 
     def deeds(self) -> Mapping[str, Deed]:
         return {

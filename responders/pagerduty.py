@@ -13,9 +13,6 @@ from responders.verbs import Line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
 
 TRIGGER, RESOLVE = "page.trigger", "page.resolve"
 _SEVERITIES = ((85, "critical"), (60, "error"), (30, "warning"), (0, "info"))
@@ -66,19 +63,10 @@ class PagerdutyConfig(ProductConfig):
     url: Url = "https://events.pagerduty.com"
 
 
-class Pagerduty(Product):
+class Pagerduty(Product[PagerdutyConfig]):
     """One service."""
 
     MANIFEST = MANIFEST
-
-    def __init__(
-        self,
-        config: PagerdutyConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        self._config = config
 
     def deeds(self) -> Mapping[str, Deed]:
         return {TRIGGER: Deed(self._trigger), RESOLVE: Deed(self._resolve)}

@@ -7,9 +7,10 @@ error that repeats one shows stars.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -70,6 +71,7 @@ class ProductConfig(BaseModel):
 
 
 Done = dict[str, Any]
+C = TypeVar("C", bound=ProductConfig)
 
 #: CrowdSec refuses a login whose agent is not "name/version", with 401.
 AGENT = "tocsin/1"
@@ -90,19 +92,19 @@ class Deed:
     probe: Callable[[Call], Awaitable[Done | None]] | None = None
 
 
-class Product:
-    """A configured product that is reached over HTTP."""
+class Product(ABC, Generic[C]):
+    """A configured product that is reached over HTTP; `_config` is its configuration."""
 
     #: What this type of connector can do; a configured one may serve less.
     MANIFEST: ClassVar[Manifest]
 
     def __init__(
         self,
-        config: ProductConfig,
+        config: C,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._settings = config
+        self._config = config
         self._http = http.client(transport, verify=config.ca_file or True)
         self._clock = clock or SystemClock()
         self._shown: set[str] = set()
@@ -111,13 +113,13 @@ class Product:
     def manifest(self) -> Manifest:
         return self.MANIFEST
 
+    @abstractmethod
     def deeds(self) -> Mapping[str, Deed]:
         """How each verb of the manifest is done."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def ping(self) -> str:
         """Ask the product something harmless that needs the rights; one sentence."""
-        raise NotImplementedError
 
     async def act(self, call: Call) -> Done:
         """Do it; see Connector. What remains open is told along with the proof."""
@@ -142,8 +144,8 @@ class Product:
     async def check(self) -> str:
         """See Connector: every secret is there, and the product answers."""
         for name in self.manifest.secrets:
-            if getattr(self._settings, name):
-                self.secret(getattr(self._settings, name))
+            if getattr(self._config, name):
+                self.secret(getattr(self._config, name))
         return await self.ping()
 
     async def close(self) -> None:
@@ -182,7 +184,7 @@ class Product:
         accept: Collection[int] = (),
     ) -> http.Answer:
         """One request with a body as JSON, as a form, or as it is; see responders.http.send."""
-        if not url.startswith("https://") and not self._settings.allow_http:
+        if not url.startswith("https://") and not self._config.allow_http:
             host = httpx.URL(url).host
             message = f"http to {host} is refused: use https, or set allow_http: true"
             raise ConnectorError("invalid", message)

@@ -57,25 +57,24 @@ class RdapConfig(EnricherConfig):
     per_minute: int = 60
 
 
-class Rdap(Enricher):
+class Rdap(Enricher[RdapConfig]):
     """The registries."""
 
     MANIFEST = MANIFEST
-    _limits: RdapConfig
 
     def questions(self) -> Mapping[str, Callable[[Call], Awaitable[Done]]]:
         return {IP: self._ip, DOMAIN: self._domain}
 
     async def ping(self) -> str:
         """Ask for the registry's help page."""
-        await self._ask(Call("", "", {}, "", 10_000), f"{self._limits.url}/help")
+        await self._ask(Call("", "", {}, "", 10_000), f"{self._config.url}/help")
         return "rdap answers"
 
     async def _ip(self, call: Call) -> Done:
-        return await self._record(call, f"{self._limits.url}/ip/{segment(exact(call.target))}")
+        return await self._record(call, f"{self._config.url}/ip/{segment(exact(call.target))}")
 
     async def _domain(self, call: Call) -> Done:
-        return await self._record(call, f"{self._limits.domain_url}/domain/{segment(call.target)}")
+        return await self._record(call, f"{self._config.domain_url}/domain/{segment(call.target)}")
 
     async def _record(self, call: Call, url: str) -> Done:
         told = await self._ask(call, url)
@@ -109,7 +108,7 @@ class Rdap(Enricher):
 
     def _followed(self, url: str, location: str) -> str:
         target = httpx.URL(url).join(location)
-        if target.host not in self._limits.registries or target.userinfo:
+        if target.host not in self._config.registries or target.userinfo:
             message = f"rdap was redirected to {target.host[:100]}, which is not in registries"
             raise ConnectorError("redirect", message)
         return str(target)

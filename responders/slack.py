@@ -17,9 +17,6 @@ from tocsin.errors import ConnectorError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
 
 EVENT = "tocsin_effect"
 _MESSAGE = replace(MESSAGE, idempotence=Idempotence.PROBE)
@@ -44,19 +41,10 @@ class SlackConfig(ProductConfig):
     url: Url = "https://slack.com/api"
 
 
-class Slack(Product):
+class Slack(Product[SlackConfig]):
     """One workspace."""
 
     MANIFEST = MANIFEST
-
-    def __init__(
-        self,
-        config: SlackConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        self._config = config
 
     def deeds(self) -> Mapping[str, Deed]:
         deed = Deed(self._post, probe=self._posted)

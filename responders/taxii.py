@@ -66,7 +66,7 @@ class TaxiiConfig(EnricherConfig):
     keep_unknown: Duration = 60_000
 
 
-class Taxii(Enricher):
+class Taxii(Enricher[TaxiiConfig]):
     """One collection."""
 
     MANIFEST = MANIFEST
@@ -91,13 +91,13 @@ class Taxii(Enricher):
         """Read the collection's head."""
         call = Call("", "", {}, "", 10_000)
         head = (
-            await self.send(call, "GET", f"{self._limits.url}/", headers=self._headers())
+            await self.send(call, "GET", f"{self._config.url}/", headers=self._headers())
         ).object()
         return f"taxii: the collection {head.get('title', 'without a title')} answers"
 
     async def _lookup(self, call: Call) -> Done:
         now = self._clock.now()
-        if now - self._read_at >= self._limits.refresh:
+        if now - self._read_at >= self._config.refresh:
             await self._refresh(call)
             self._read_at = now
         found = self._known.get(self._values.get(call.target.lower(), ""))
@@ -127,7 +127,7 @@ class Taxii(Enricher):
         if self._added_after:
             params["added_after"] = self._added_after
         for _ in range(MAX_PAGES):
-            url = f"{self._limits.url}/objects/"
+            url = f"{self._config.url}/objects/"
             answer = await self.send(call, "GET", url, headers=self._headers(), params=params)
             page = answer.object()
             for each in rows(page, "objects"):
@@ -159,10 +159,10 @@ class Taxii(Enricher):
 
     def _headers(self) -> dict[str, str]:
         headers = {"accept": MEDIA}
-        if self._limits.password:
-            secret = self.secret(self._limits.password)
-            auth = httpx.BasicAuth(self._limits.username, secret)
-            request = next(auth.auth_flow(httpx.Request("GET", self._limits.url)))
+        if self._config.password:
+            secret = self.secret(self._config.password)
+            auth = httpx.BasicAuth(self._config.username, secret)
+            request = next(auth.auth_flow(httpx.Request("GET", self._config.url)))
             headers["authorization"] = self.hide(request.headers["authorization"])
         return headers
 

@@ -21,7 +21,6 @@ from tocsin.text import printable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tocsin.clock import Clock
 
 #: Lines of a message that are sent.
 MAX_LINES = 200
@@ -40,19 +39,10 @@ class TeamsConfig(ProductConfig):
     channels: dict[str, Secret]
 
 
-class Teams(Product):
+class Teams(Product[TeamsConfig]):
     """Some channels."""
 
     MANIFEST = MANIFEST
-
-    def __init__(
-        self,
-        config: TeamsConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        self._config = config
 
     def deeds(self) -> Mapping[str, Deed]:
         return {action.verb: Deed(self._post) for action in MANIFEST.actions}

@@ -14,9 +14,6 @@ from tocsin.ids import digest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
 
 _KIND, _SOURCE = "tocsin", "tocsin"
 _SEVERITIES = ((85, 4), (60, 3), (30, 2), (0, 1))
@@ -37,19 +34,10 @@ class ThehiveConfig(ProductConfig):
     organisation: str = ""
 
 
-class Thehive(Product):
+class Thehive(Product[ThehiveConfig]):
     """One instance."""
 
     MANIFEST = MANIFEST
-
-    def __init__(
-        self,
-        config: ThehiveConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        self._config = config
 
     def deeds(self) -> Mapping[str, Deed]:
         return {

@@ -60,11 +60,10 @@ class VirustotalConfig(EnricherConfig):
     per_day: int = 500
 
 
-class Virustotal(Enricher):
+class Virustotal(Enricher[VirustotalConfig]):
     """One key."""
 
     MANIFEST = MANIFEST
-    _limits: VirustotalConfig
 
     def questions(self) -> Mapping[str, Callable[[Call], Awaitable[Done]]]:
         return {
@@ -79,8 +78,8 @@ class Virustotal(Enricher):
         return "virustotal takes the key"
 
     async def _ask(self, call: Call, path: str) -> Done:
-        headers = {"x-apikey": self.secret(self._limits.key)}
-        url = self._limits.url + path
+        headers = {"x-apikey": self.secret(self._config.key)}
+        url = self._config.url + path
         answer = await self.send(call, "GET", url, headers=headers, accept=(404,))
         if answer.status == 404:
             empty = dict.fromkeys(_COUNTS)

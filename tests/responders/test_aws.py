@@ -15,7 +15,7 @@ from responders.aws_instance import VERB, AwsInstance, AwsInstanceConfig
 from responders.aws_nacl import AwsNacl, AwsNaclConfig
 from responders.aws_waf import AwsWaf, IpSet
 from responders.base import Call
-from responders.product import ALREADY, dig
+from responders.product import ALREADY, Deed, dig
 from tocsin.clock import ManualClock
 from tocsin.errors import ConnectorError
 
@@ -48,7 +48,7 @@ def common(moto: str) -> dict[str, Any]:
     }
 
 
-class Raw(Aws):
+class Raw(Aws[AwsConfig]):
     """AWS as an administrator or an attacker uses it."""
 
     def __init__(self, service: str, common: dict[str, Any]) -> None:
@@ -57,6 +57,12 @@ class Raw(Aws):
 
     async def ec2(self, action: str, **given: str) -> dict[str, Any]:
         return await self.query(SOME, action, EC2, **given)
+
+    def deeds(self) -> dict[str, Deed]:
+        return {}
+
+    async def ping(self) -> str:
+        return "nothing is asked"
 
 
 def block(address: str) -> Call:

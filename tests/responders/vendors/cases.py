@@ -103,16 +103,16 @@ class Case:
         return Call(self.verb, self.target, given, key, timeout, 600_000)
 
 
-def keycloak(url: str) -> Product:
+def keycloak(url: str) -> Product[Any]:
     config = KeycloakConfig(url=url, realm="corp", client_secret=SECRET, allow_http=True)
     return Keycloak(config)
 
 
-def okta(url: str) -> Product:
+def okta(url: str) -> Product[Any]:
     return Okta(OktaConfig(url=url, token=SECRET, allow_http=True))
 
 
-def entra(url: str) -> Product:
+def entra(url: str) -> Product[Any]:
     return Entra(
         EntraConfig(
             tenant="tenant",
@@ -125,29 +125,29 @@ def entra(url: str) -> Product:
     )
 
 
-def github(url: str) -> Product:
+def github(url: str) -> Product[Any]:
     return Github(GithubConfig(organization="corp", token=SECRET, url=url, allow_http=True))
 
 
-def cloudflare(url: str) -> Product:
+def cloudflare(url: str) -> Product[Any]:
     return Cloudflare(
         CloudflareConfig(account=ACCOUNT, list_id=LIST, token=SECRET, url=url, allow_http=True)
     )
 
 
-def crowdsec(url: str) -> Product:
+def crowdsec(url: str) -> Product[Any]:
     config = CrowdsecConfig(
         url=url, machine="m", password=SECRET, bouncer_key=SECRET, allow_http=True
     )
     return Crowdsec(config)
 
 
-def crowdstrike(url: str) -> Product:
+def crowdstrike(url: str) -> Product[Any]:
     config = CrowdstrikeConfig(client_id="c", client_secret=SECRET, url=url, allow_http=True)
     return Crowdstrike(config)
 
 
-def defender(url: str) -> Product:
+def defender(url: str) -> Product[Any]:
     return Defender(
         DefenderConfig(
             tenant="tenant",
@@ -160,19 +160,19 @@ def defender(url: str) -> Product:
     )
 
 
-def abuseipdb(url: str) -> Product:
+def abuseipdb(url: str) -> Product[Any]:
     return Abuseipdb(AbuseipdbConfig(key=SECRET, url=url, allow_http=True))
 
 
-def greynoise(url: str) -> Product:
+def greynoise(url: str) -> Product[Any]:
     return Greynoise(GreynoiseConfig(key=SECRET, url=url, allow_http=True))
 
 
-def virustotal(url: str) -> Product:
+def virustotal(url: str) -> Product[Any]:
     return Virustotal(VirustotalConfig(key=SECRET, url=url, allow_http=True))
 
 
-def abusech(url: str) -> Product:
+def abusech(url: str) -> Product[Any]:
     return Abusech(
         AbusechConfig(
             key=SECRET,
@@ -184,52 +184,52 @@ def abusech(url: str) -> Product:
     )
 
 
-def misp(url: str) -> Product:
+def misp(url: str) -> Product[Any]:
     return Misp(MispConfig(url=url, key=SECRET, allow_http=True))
 
 
-def taxii(url: str) -> Product:
+def taxii(url: str) -> Product[Any]:
     where = f"{url}/collections/c"
     return Taxii(TaxiiConfig(url=where, username="reader", password=SECRET, allow_http=True))
 
 
-def rdap(url: str) -> Product:
+def rdap(url: str) -> Product[Any]:
     return Rdap(RdapConfig(url=url, domain_url=url, registries=("127.0.0.1",), allow_http=True))
 
 
-def elasticsearch(url: str) -> Product:
+def elasticsearch(url: str) -> Product[Any]:
     return ElasticsearchActivity(ElasticsearchConfig(url=url, api_key=SECRET, allow_http=True))
 
 
-def slack(url: str) -> Product:
+def slack(url: str) -> Product[Any]:
     return Slack(SlackConfig(token=SECRET, channels={"soc": "C1"}, url=url, allow_http=True))
 
 
-def teams(url: str) -> Product:
+def teams(url: str) -> Product[Any]:
     # The url of a workflow is a secret of its own, different for each test.
     os.environ["TEAMS_HOOK"] = f"{url}/workflows/1/invoke?sig=hidden-signature"
     return Teams(TeamsConfig(channels={"soc": "env:TEAMS_HOOK"}, allow_http=True))
 
 
-def pagerduty(url: str) -> Product:
+def pagerduty(url: str) -> Product[Any]:
     return Pagerduty(PagerdutyConfig(routing_key=SECRET, url=url, allow_http=True))
 
 
-def jira(url: str) -> Product:
+def jira(url: str) -> Product[Any]:
     return Jira(
         JiraConfig(url=url, email="bot@example.com", token=SECRET, project="SOC", allow_http=True)
     )
 
 
-def thehive(url: str) -> Product:
+def thehive(url: str) -> Product[Any]:
     return Thehive(ThehiveConfig(url=url, key=SECRET, allow_http=True))
 
 
-def iris(url: str) -> Product:
+def iris(url: str) -> Product[Any]:
     return Iris(IrisConfig(url=url, key=SECRET, allow_http=True))
 
 
-def http_api(url: str) -> Product:
+def http_api(url: str) -> Product[Any]:
     where, key = f"{url}/v1/blocks/{{entity}}", {"x-key": SECRET}
     block = Endpoint(
         kind="contain", method="PUT", url=where, headers=key, undo="free", probe="held"
