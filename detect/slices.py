@@ -97,9 +97,7 @@ class Slice:
         return f"member|{self.group.key}|{self.start}|{entry[EVENT]}|{entry[VALUE]}"
 
     def value(self) -> dict[str, Any]:
-        """The slice as the state holds it."""
-        if self.group.family.at_once:
-            return {"entries": self.entries}
+        """The slice as the state holds it, where something is decided later."""
         return {
             "entries": self.entries,
             "of": [*self.group.owner],
@@ -282,7 +280,8 @@ class Slices:
         for touched in self.changed:
             if touched.dirty:
                 touched.dirty = False
-                state[touched.key] = touched.value()
+                at_once = touched.group.family.at_once
+                state[touched.key] = {"entries": touched.entries} if at_once else touched.value()
         self.changed.clear()
 
     def expire(self, watermark: int | None, offset: int) -> None:

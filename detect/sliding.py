@@ -89,6 +89,7 @@ class Added(NamedTuple):
 NOTHING = Added()
 #: As Shown(*…) and Added((firing,)), which take four times as long.
 _SHOWN = partial(tuple.__new__, Shown)
+_FIRING = partial(tuple.__new__, Firing)
 _ADDED = partial(tuple.__new__, Added)
 
 
@@ -270,23 +271,29 @@ def _fire_last(slices: Slices, own: Slice, offset: int) -> Firing:
     first = _SHOWN((at, event_id, slices.member(own, last) if member is None else member))
     place = len(entries) - 2
     if place >= 0 and entries[place][FIRED] is not None:
-        return Firing(first, (first,))  # the usual case of an attack
+        return _FIRING((first, (first,), None))  # the usual case of an attack
     evidence = [first]
     while part is not None:
         entries = part.entries
         while place >= 0:
-            entry = entries[place]
-            if entry[AT] <= since or entry[FIRED] is not None:
-                return Firing(first, tuple(evidence[::-1]))
-            if entry[SHOWN] is None:
-                evidence.append(shown(slices, part, entry))
-                entries = slices.change(part)
-                entries[place] = (*entry[:SHOWN], offset, entry[MEMBER])
-                part.newest = max(part.newest, offset)
+            at, event_id, value, brought, fired, given, member = entry = entries[place]
+            if at <= since or fired is not None:
+                evidence.reverse()
+                return _FIRING((first, tuple(evidence), None))
+            if given is None:
+                if not part.dirty:
+                    entries = slices.change(part)
+                if part.newest < offset:
+                    part.newest = offset
+                entries[place] = (at, event_id, value, brought, None, offset, member)
+                if member is None:
+                    member = slices.member(part, entry)
+                evidence.append(_SHOWN((at, event_id, member)))
             place -= 1
         part = part.before
         place = len(part.entries) - 1 if part is not None else -1
-    return Firing(first, tuple(evidence[::-1]))
+    evidence.reverse()
+    return _FIRING((first, tuple(evidence), None))
 
 
 def _fire(slices: Slices, own: Slice, place: int, offset: int) -> Iterator[Firing]:

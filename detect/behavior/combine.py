@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from detect.behavior.observation import (
+    FINDING,
     MAX_PLACES,
     MAX_TEXTS,
     MAX_TIMES,
@@ -19,11 +20,6 @@ from detect.behavior.observer import bounded_counts, settle_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-
-#: Features whose amount is no number of events but how bad one was: the worst counts. Findings are
-#: delivered again after a crash, at other offsets, and must not add up with themselves.
-WORST = frozenset({"finding"})
 
 
 def combine(observations: Sequence[Observation]) -> Observation:
@@ -66,13 +62,13 @@ def _counts(
     for each in observations:
         renumbered = [places[sample] for sample in each.samples]
         for feature, told in each.counts.items():
-            into, worst = made.setdefault(feature, {}), feature in WORST
+            into, severity = made.setdefault(feature, {}), feature == FINDING
             for value, (amount, sample) in told.items():
                 at = renumbered[int(sample)] if sample >= 0 else -1
                 if (known := into.get(value)) is None:
                     into[value] = [amount, at]
                 else:
-                    known[0] = max(known[0], amount) if worst else known[0] + amount
+                    known[0] = max(known[0], amount) if severity else known[0] + amount
                     if at >= 0 and (known[1] < 0 or at < known[1]):
                         known[1] = at
     return {

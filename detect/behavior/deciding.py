@@ -176,7 +176,7 @@ class Decider:
         calibrations: Callable[[str], Calibration],
     ) -> list[tuple[Anomaly, float]]:
         """The risk, if this slice has added to it and it comes from more than one thing."""
-        for name, severity in sorted(observation.values("finding").items()):
+        for name, severity in observation.findings():
             amount = risk.worth_of_severity(int(severity))
             profile.risk = risk.add(profile.risk, observation.start, amount, name)
         if profile.risk is before or RISK.name not in self.specs:

@@ -29,6 +29,9 @@ MAX_VALUES, MAX_TEXTS, MAX_TIMES, MAX_PLACES, MAX_SAMPLES = 64, 48, 32, 16, 16
 MAX_VALUE, MAX_TEXT = 80, 512
 #: Stands for all values beyond MAX_VALUES.
 OTHER = "\0"
+#: The feature of rules that found something; the amount is their severity. The text `finding|RULE`
+#: has the ids, because a finding may be delivered again, at another offset.
+FINDING = "finding"
 
 
 class Entity(NamedTuple):
@@ -112,6 +115,13 @@ class Observation:
     def sum(self, name: str) -> float:
         """A total; 0 where nothing was said."""
         return self.sums.get(name, 0.0)
+
+    def findings(self) -> list[tuple[str, float]]:
+        """The rules that found something, with the severity of all their findings together."""
+        return [
+            (rule, severity * max(1, len(self.texts.get(f"{FINDING}|{rule}", ()))))
+            for rule, severity in sorted(self.values(FINDING).items())
+        ]
 
     def sample(self, feature: str = "", value: str = "") -> Sample | None:
         """An event with that value; without one, any event of the observation."""

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from detect.behavior.observation import SLICE, Entity, Observation, Piece, Sample, encode
+from detect.behavior.observation import (
+    FINDING,
+    SLICE,
+    Entity,
+    Observation,
+    Piece,
+    Sample,
+    encode,
+)
 from detect.behavior.profile import bounded
 from tocsin.contracts import Finding, Topics
 from tocsin.errors import BadInput
@@ -20,6 +28,8 @@ if TYPE_CHECKING:
 #: Kinds of entities by the ECS field that names them, and most of one field.
 _FIELDS = (("user.name", "user"), ("host.name", "host"), ("source.ip", "source"))
 _MOST = 4
+#: Characters of a finding's id by which it is told from others of its rule.
+_ID = 16
 #: Partitions of the findings topic are numbered from here in the pieces of observations.
 FINDINGS_AT = 1_000_000
 
@@ -68,16 +78,18 @@ class RiskStage:
 
 
 def observed(finding: Finding) -> Iterator[Observation]:
-    """What a rule's finding says of each entity: the rule, with its severity."""
+    """What a rule's finding says of each entity: the rule, its severity, which finding it is."""
     at = finding.at
     last = finding.evidence[-1]
     for field, kind in _FIELDS:
+        rule = bounded(finding.rule.name)
         for value in finding.entities.get(field, ())[:_MOST]:
             yield Observation(
                 Entity(finding.tenant, kind, bounded(value.casefold())),
                 at - at % SLICE,
                 at,
                 at,
-                counts={"finding": {bounded(finding.rule.name): [finding.severity, 0]}},
+                counts={FINDING: {rule: [finding.severity, 0]}},
+                texts={f"{FINDING}|{rule}": [finding.id[:_ID]]},
                 samples=[Sample(last.at, last.event_id, last.origin)],
             )

@@ -62,10 +62,10 @@ def risk(*findings: Finding) -> object:
 
 
 def test_a_finding_that_is_delivered_again_after_a_crash_adds_once() -> None:
-    """It comes at another offset; two of a rule in ten minutes are as bad as the worse of them."""
-    first, second = finding("A", level="medium"), finding("B", level="low")
-    assert risk(first, second, first, second, first) == risk(first, second)
-    assert risk(first, finding("A", level="critical", at=5)) == risk(finding("A", at=5))
+    """It comes at another offset; another one of the rule in the same ten minutes adds."""
+    first, second = finding("A", level="medium"), finding("A", level="medium", at=5)
+    assert risk(first, first, first) == risk(first)
+    assert risk(first, second, first, second, first) == risk(first, second) != risk(first)
 
 
 @pytest.mark.parametrize(("names", "expected"), [("ABCD", {"ada", "192.0.2.9"}), ("AAAA", set())])
