@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: Width of a bin and highest score that is told apart.
 BIN, HIGHEST = 0.1, 40.0
 _BINS = int(HIGHEST / BIN)
+#: Where the bins stand in a packed calibration.
+_BINS_AT = 7
 _FADE = 0.5 ** (1 / 14)
 #: Share of the history that is the tail; least scores for a tail, least days with scores before
 #: the history is trusted.
@@ -140,9 +142,23 @@ class Calibration:
         told = [self.told, self.spent, self.withheld, bins, self.verdicts]
         return [*numbers, *told, self.ledger.pack()]
 
+    def threshold(self, spec: Spec, budget: float) -> float:
+        """The score that would be told now; `budget` is alerts a day."""
+        if not spec.calibrated:
+            return spec.floor
+        if not self.ready:
+            return spec.cold
+        return max(spec.floor, self.ledger.threshold(budget))
+
+    def brief(self) -> list[Any]:
+        """As plain JSON, without the scores but their number: enough for a status."""
+        packed = self.pack()
+        packed[_BINS_AT] = {"0": round(self.total, 3)} if self.total else {}
+        return packed
+
     @classmethod
     def unpack(cls, packed: list[Any]) -> Calibration:
-        """What `pack` gave."""
+        """What `pack` or `brief` gave."""
         day, days, rate, today, told, spent, withheld, bins, verdicts, ledger = packed
         made = cls(day, days, {int(k): v for k, v in bins.items()}, 0.0, rate, today)
         made.told, made.spent, made.withheld = told, spent, withheld

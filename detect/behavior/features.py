@@ -376,7 +376,7 @@ def read_api(sight: Sight) -> None:
         return
     provider = sight.told.get("provider")
     called = _value(f"{provider}:{action}" if isinstance(provider, str) else action)
-    user, key = sight.user(), _key(sight.event) or _value(sight.text("user", "id"))
+    user, key = sight.user(), _identity(sight)
     for kind, id in (("key", key), ("user", user)):
         if id:
             into = sight.acting(kind, id)
@@ -386,6 +386,21 @@ def read_api(sight: Sight) -> None:
                 _sum(into, "errors", 1)
             if kind == "key":
                 _origins(sight, into)
+
+
+#: How temporary access keys of AWS begin, and the ids of roles: each session has others.
+_TEMPORARY, _ROLE = "ASIA", "AROA"
+
+
+def _identity(sight: Sight) -> str:
+    """The lasting key of a call; of a temporary one whom it was given to: the user, or the role."""
+    key = _key(sight.event)
+    if key and not key.startswith(_TEMPORARY):
+        return key
+    id = _value(sight.text("user", "id"))
+    if id.startswith(_ROLE):
+        id = id.partition(":")[0]
+    return id or key
 
 
 #: Where the access key, or what stands for it, is in events of the large clouds.

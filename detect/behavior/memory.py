@@ -6,7 +6,7 @@ acted longest ago goes first. Some are kept decoded, those of the last slices.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from detect.behavior.calibrate import Calibration
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 DECODED, IDLE = 4_000, 90
 #: Pieces of one slice that are told apart for what is delivered again, before they are folded.
 MAX_PIECES = 8
+#: The key of what a status wants to know, written once in an hour of event time.
+STANDING = "standing"
 
 Pieces = list[tuple[Piece, Observation]]
 
@@ -54,6 +56,7 @@ class Memory:
         self.models = ModelMemory()
         self._written: dict[str, None] = {}
         self._gone: dict[str, None] = {}
+        self._stood: int = state.get(STANDING, {}).get("at", 0) // HOUR
         self._restore()
 
     def _restore(self) -> None:
@@ -225,9 +228,22 @@ class Memory:
             state[name] = value
         if state.get("decided") != (decided := [self.decided, self._hour, self.gap]):
             state["decided"] = decided
+        if self._stood != self.decided // HOUR:
+            self._stood = self.decided // HOUR
+            state[STANDING] = self._standing()
         self._gone, self._written, self._dirty = {}, {}, {}
         while len(self._decoded) > DECODED:
             self._decoded.popitem(last=False)
+
+    def _standing(self) -> dict[str, Any]:
+        """What a status wants to know, so that it need not read everything."""
+        kinds = Counter(key.split("|", 2)[1] for key in self._order)
+        histories = sorted(self._calibrations.items())
+        return {
+            "at": self.decided,
+            "profiles": dict(sorted(kinds.items())),
+            "calibrations": {name: history.brief() for name, history in histories},
+        }
 
     def _encoded(self, kind: str, rest: str) -> Any:
         if kind == "profile":

@@ -12,6 +12,7 @@ from dev.servers import kafka
 from tests.detect.behavior.events import DAY, HOUR, MONDAY, logon, records
 from tests.flow.test_behavior import configured, story
 from tests.flow.world import records as read
+from tocsin.cli.judging import stood
 from tocsin.cli.pipeline import Pipeline
 from tocsin.clock import ManualClock
 from tocsin.config import LogSettings, load
@@ -42,7 +43,13 @@ async def test_the_findings_are_those_of_memory_across_a_restart(tmp_path: Path)
         half = len(events) // 2
         await _fed(settings, events[:half])
         found = await _fed(settings, events[half:])
+        async with Pipeline(settings, stages=STAGES, clock=ManualClock(END)) as pipeline:
+            kept = await stood(pipeline.log)
     assert found == expected
+    assert kept.unread == []
+    assert kept.profiles["user"] == 3
+    (travel,) = kept.histories["impossible_travel"]
+    assert travel.spent == 1
 
 
 async def _fed(settings: Settings, events: Sequence[Document]) -> dict[str, str]:

@@ -26,23 +26,31 @@ def behavior() -> None:
 @config_option
 @json_option
 def status(config: Path | None, as_json: bool) -> None:
-    """Every detector: its scores, alerts against the budget, what was suppressed, verdicts."""
+    """Every detector: its threshold, alerts against the budget, what was suppressed, verdicts.
+
+    `paid / due`: alerts of the last weeks (half-life 7 days), and what the budget was for.
+    """
     settings = load(config)
-    told, _ = perform(settings, STATUS, StatusAsked())
+    told, _ = perform(settings, STATUS, StatusAsked(budgets=settings.behavior.budgets))
     rows = told["detectors"]
     for row in rows:
-        row["budget"] = settings.behavior.budgets.get(row["detector"], row["budget"])
         row["enabled"] = row["detector"] not in settings.behavior.disable
     if as_json:
         json_lines([*rows, *told["models"], {"profiles": told["profiles"]}])
         return
-    columns = ("detector", "scores", "a day", "knows", "today", "budget", "alerts", "suppressed",
-               "verdicts")  # fmt: skip
+    columns = ("detector", "scores", "a day", "knows", "threshold", "today", "budget",
+               "paid / due", "alerts", "suppressed", "verdicts")  # fmt: skip
     table("Behaviour", columns, (_row(row) for row in rows if row["enabled"]))
     if told["models"]:
         table("Models", MODEL_COLUMNS, (model_row(row) for row in told["models"]))
     profiles = ", ".join(f"{count:,} {kind}" for kind, count in told["profiles"].items())
     click.echo(f"profiles: {profiles or 'none yet'}")
+    if told["unread"]:
+        click.echo(
+            f"partitions {', '.join(map(str, told['unread']))}: the stage's account was not found "
+            "among the last changes; their figures are incomplete",
+            err=True,
+        )
     if not settings.behavior.enabled:
         click.echo("behavior.enabled is false: nothing is observed")
 
@@ -50,10 +58,13 @@ def status(config: Path | None, as_json: bool) -> None:
 def _row(row: dict[str, object]) -> tuple[object, ...]:
     verdicts = row["verdicts"]
     said = ", ".join(f"{n} {v}" for v, n in verdicts.items()) if isinstance(verdicts, dict) else ""
-    knows = "yes" if row["ready"] else "not yet" if row["calibrated"] else "needs not"
+    knows = "yes" if row["ready"] else "not yet"
+    paid = f"{row['paid']} / {row['due']}"
+    if not row["calibrated"]:
+        knows, paid = "certain", ""
     return (
-        *(row["detector"], row["scores"], row["a_day"], knows, row["today"], row["budget"]),
-        *(row["alerts"], row["suppressed"], said),
+        *(row["detector"], row["scores"], row["a_day"], knows, row["threshold"], row["today"]),
+        *(row["budget"], paid, row["alerts"], row["suppressed"], said),
     )
 
 

@@ -5,7 +5,8 @@ Beside `operations`, in the same table.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import orjson
 from pydantic import Field
@@ -15,6 +16,8 @@ from detect.behavior.calibrate import Calibration
 from detect.behavior.deciding import RISK
 from detect.behavior.detectors.table import all_detectors
 from detect.behavior.explain import FIELD
+from detect.behavior.memory import STANDING
+from detect.behavior.models.asking import BESIDE, WATCH
 from detect.behavior.models.days import DAYS as DAY_PREFIX
 from detect.behavior.models.days import JUDGED, Gathered
 from detect.behavior.models.standing import Standings
@@ -22,6 +25,7 @@ from detect.behavior.observation import Entity
 from detect.behavior.profile import bounded
 from detect.behavior.verdicts import Judgement, Verdict
 from tocsin.alert_document import parse_alert_document
+from tocsin.cli.changelog_tail import newest
 from tocsin.console.control import Asked, Operation
 from tocsin.errors import ConfigError
 from tocsin.log.base import TopicPartition
@@ -45,7 +49,9 @@ _PREFIX = "behavior."
 
 
 class StatusAsked(Asked):
-    """How all detectors stand."""
+    """How all detectors stand, with these budgets (alerts a day) in place of their own."""
+
+    budgets: dict[str, float] = Field(default_factory=dict)
 
 
 class DaysAsked(Asked):
@@ -85,23 +91,16 @@ class Judging:
 
     async def status(self, asked: StatusAsked) -> dict[str, Any]:
         """The detectors' histories, added up over partitions; models; how many profiles."""
-        histories: dict[str, list[Calibration]] = {}
-        entities: dict[str, int] = {}
-        standings = Standings()
-        async for key, value in kept(self._log):
-            kind, _, rest = key.partition("|")
-            if kind == "calibration":
-                histories.setdefault(rest, []).append(Calibration.unpack(orjson.loads(value)))
-            elif standings.restore(kind, rest, value):
-                continue
-            elif kind == "profile":
-                what = rest.split("|", 2)[1]
-                entities[what] = entities.get(what, 0) + 1
-        rows = [standing(spec, histories.get(name, [])) for name, spec in specs().items()]
+        kept = await stood(self._log)
+        rows = [
+            standing(spec, kept.histories.get(name, []), asked.budgets.get(name, spec.budget))
+            for name, spec in specs().items()
+        ]
         return {
             "detectors": rows,
-            "models": standings.told(),
-            "profiles": dict(sorted(entities.items())),
+            "models": kept.standings.told(),
+            "profiles": dict(sorted(kept.profiles.items())),
+            "unread": kept.unread,
         }
 
     async def days(self, asked: DaysAsked) -> dict[str, Any]:
@@ -144,8 +143,13 @@ def entity_of(alert: Alert, spec: Spec) -> Entity:
     raise ConfigError(f"the alert {alert.id[:12]} names no entity")
 
 
-def standing(spec: Spec, histories: list[Calibration]) -> dict[str, Any]:
-    """How a detector stands, over all partitions."""
+def standing(spec: Spec, histories: list[Calibration], budget: float) -> dict[str, Any]:
+    """How a detector stands, over all partitions; `budget` is alerts a day.
+
+    `paid` are the alerts of the last weeks (half-life 7 days), `due` what the budget was for in
+    that time; `threshold` the score that is told now, the highest of the partitions.
+    """
+    share = budget / max(1, len(histories))
     verdicts: dict[str, int] = {}
     for each in histories:
         for verdict, count in each.verdicts.items():
@@ -154,8 +158,13 @@ def standing(spec: Spec, histories: list[Calibration]) -> dict[str, Any]:
     return {
         "detector": spec.name,
         "level": spec.level,
-        "budget": spec.budget,
+        "budget": budget,
         "calibrated": spec.calibrated,
+        "paid": round(sum(each.ledger.spent for each in histories), 1),
+        "due": round(sum(each.ledger.paid * share for each in histories), 1),
+        "threshold": max(
+            (round(each.threshold(spec, share), 1) for each in histories), default=spec.cold
+        ),
         "scores": round(sum(each.total for each in histories)),
         "a_day": round(sum(each.rate for each in histories)),
         "ready": bool(histories) and all(each.ready for each in histories),
@@ -174,6 +183,61 @@ async def learnable(log: Log, days: int) -> list[Learnable]:
         if prefix in (DAY_PREFIX, JUDGED):
             gathered.add(prefix, orjson.loads(value))
     return gathered.rows(days)
+
+
+class Stood(NamedTuple):
+    """What a status is made of; `unread` are partitions whose account was not found in time."""
+
+    histories: dict[str, list[Calibration]]
+    standings: Standings
+    profiles: Counter[str]
+    unread: list[int]
+
+
+async def stood(log: Log) -> Stood:
+    """How the behavior stage stands: its own account of each partition, and what is newer.
+
+    On Kafka only the end of the changelog is read. Raises LogUnavailable.
+    """
+    found = Stood({}, Standings(), Counter(), [])
+    for values in await _partitions(log, found.unread):
+        account = orjson.loads(values.get(STANDING, b"{}"))
+        briefs = {
+            name: orjson.dumps(each) for name, each in account.get("calibrations", {}).items()
+        }
+        for key, value in values.items():
+            kind, _, rest = key.partition("|")
+            if kind == "calibration":
+                briefs[rest] = value
+            else:
+                found.standings.restore(kind, rest, value)
+        for name, brief in briefs.items():
+            found.histories.setdefault(name, []).append(Calibration.unpack(orjson.loads(brief)))
+        found.profiles.update(account.get("profiles", {}))
+    return found
+
+
+async def _partitions(log: Log, unread: list[int]) -> list[dict[str, bytes]]:
+    """What a status wants of the state of each partition, by key."""
+    if isinstance(log, SqliteLog):
+        partitions = sorted(await log.end_offsets(BehaviorStage.topic))
+        progress = await log.progress(BehaviorStage.name, partitions, stateful=True)
+        return [
+            {key: value for key, value in each.state.items() if _of_status(key)}
+            for each in progress.values()
+        ]
+    from tocsin.log.faust_group import changelog_of
+
+    tail = await newest(log, changelog_of(BehaviorStage.name), _of_status, STANDING)
+    unread.extend(tail.short)
+    by_partition: dict[int, dict[str, bytes]] = {}
+    for (partition, key), value in tail.values.items():
+        by_partition.setdefault(partition, {})[key] = value
+    return list(by_partition.values())
+
+
+def _of_status(key: str) -> bool:
+    return key == STANDING or key.partition("|")[0] in ("calibration", WATCH, BESIDE)
 
 
 async def kept(log: Log) -> AsyncIterator[tuple[str, bytes]]:

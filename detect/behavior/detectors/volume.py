@@ -94,42 +94,60 @@ class Drift(Plain):
         )
 
 
+def _busy(
+    name: str,
+    title: str,
+    kind: str,
+    inputs: tuple[str, ...],
+    techniques: tuple[str, ...],
+    least: int,
+    *,
+    budget: float,
+    floor: float,
+    cold: float,
+    description: str,
+) -> HighVolume:
+    """Events of an entity in an hour."""
+    spec = Spec(
+        name=name,
+        title=title,
+        kinds=frozenset({kind}),
+        inputs=inputs,
+        techniques=techniques,
+        level="low",
+        budget=budget,
+        floor=floor,
+        cold=cold,
+        parameters={"least events": f"{least} an hour", "least baseline": "24 hours"},
+        description=description,
+    )
+    return HighVolume(spec, "events", "events", least)
+
+
 HIGH = (
-    HighVolume(
-        Spec(
-            name="high_count_events_for_a_log_source",
-            title="Log source says far more than usual",
-            kinds=frozenset({"log"}),
-            inputs=("tocsin.source", "@timestamp"),
-            techniques=("T1499", "T1562"),
-            level="low",
-            budget=0.3,
-            floor=3.0,
-            cold=6.0,
-            parameters={"least events": "200 an hour", "least baseline": "24 hours"},
-            description="The rate of a source of logs is far above its own hours.",
-        ),
-        "events",
-        "events",
+    _busy(
+        "high_count_events_for_a_log_source",
+        "Log source says far more than usual",
+        "log",
+        ("tocsin.source", "@timestamp"),
+        ("T1499", "T1562"),
         200,
+        budget=0.3,
+        floor=3.0,
+        cold=6.0,
+        description="The rate of a source of logs is far above its own hours.",
     ),
-    HighVolume(
-        Spec(
-            name="high_count_events_for_a_host",
-            title="Host is far busier than usual",
-            kinds=frozenset({"host"}),
-            inputs=("host.name", "@timestamp"),
-            techniques=("T1496",),
-            level="low",
-            budget=0.5,
-            floor=4.0,
-            cold=8.0,
-            parameters={"least events": "100 an hour", "least baseline": "24 hours"},
-            description="A host does far more in an hour than it ever does.",
-        ),
-        "events",
-        "events",
+    _busy(
+        "high_count_events_for_a_host",
+        "Host is far busier than usual",
+        "host",
+        ("host.name", "@timestamp"),
+        ("T1496",),
         100,
+        budget=0.5,
+        floor=4.0,
+        cold=8.0,
+        description="A host does far more in an hour than it ever does.",
     ),
 )
 

@@ -25,21 +25,12 @@ def slow_exfiltration(world: World, rng: np.random.Generator, actor: Actor, id: 
     daily = float(rng.uniform(150, 800)) * MB
     events: list[Timed] = []
     for day in range(4):
-        for at in _spread(rng, first + day * DAY, 8 * HOUR, 40):
-            sent = int(daily / 40 * rng.uniform(0.6, 1.4))
-            events.append(
-                (at, flow(at, actor.name, actor.host, actor.address, target, sent, 3_000))
-            )
-    label = Label(
-        id,
-        "slow_exfiltration",
-        events[0][0],
-        events[-1][0],
-        {"user": (actor.name,), "host": (actor.host,), "domain": ("example.org", target)},
-        SENT,
-        ("T1048", "T1030"),
-    )
-    return Attack(label, events)
+        events += [
+            _sent(actor, at, target, daily / 40 * rng.uniform(0.6, 1.4), 3_000)
+            for at in _spread(rng, first + day * DAY, 8 * HOUR, 40)
+        ]
+    touched = _touched(actor, "example.org", target)
+    return _attack(id, "slow_exfiltration", events, touched, SENT, ("T1048", "T1030"))
 
 
 def bulk_download(world: World, rng: np.random.Generator, actor: Actor, id: str) -> Attack:
@@ -51,16 +42,9 @@ def bulk_download(world: World, rng: np.random.Generator, actor: Actor, id: str)
     for number, at in enumerate(_spread(rng, begin, int(rng.uniform(0.5, 2.0) * HOUR), count)):
         path = f"/{shares[number % 4]}/{number // 40}/doc{number}.pdf"
         events.append((at, file_read(at, actor.name, actor.host, path)))
-    label = Label(
-        id,
-        "bulk_download",
-        events[0][0],
-        events[-1][0],
-        {"user": (actor.name,), "host": (actor.host, "files01")},
-        ("bulk_download", "atypical_data_access"),
-        ("T1213", "T1039"),
-    )
-    return Attack(label, events)
+    touched = {"user": (actor.name,), "host": (actor.host, "files01")}
+    seen_by = ("bulk_download", "atypical_data_access")
+    return _attack(id, "bulk_download", events, touched, seen_by, ("T1213", "T1039"))
 
 
 def insider_before_leaving(world: World, rng: np.random.Generator, actor: Actor, id: str) -> Attack:
@@ -74,22 +58,14 @@ def insider_before_leaving(world: World, rng: np.random.Generator, actor: Actor,
         for number, at in enumerate(_spread(rng, evening, 90 * MINUTE, 25 + 15 * day)):
             path = f"/{('ledger', 'leads', 'design')[number % 3]}/x{day}/doc{number}.pdf"
             events.append((at, file_read(at, actor.name, actor.host, path)))
-        for at in _spread(rng, evening + HOUR, HOUR, 6):
-            sent = int(rng.uniform(8, 20) * MB * (1 + day))
-            events.append(
-                (at, flow(at, actor.name, actor.host, actor.address, target, sent, 2_000))
-            )
+        events += [
+            _sent(actor, at, target, rng.uniform(8, 20) * MB * (1 + day))
+            for at in _spread(rng, evening + HOUR, HOUR, 6)
+        ]
     events.sort(key=lambda timed: timed[0])
-    label = Label(
-        id,
-        "insider_before_leaving",
-        events[0][0],
-        events[-1][0],
-        {"user": (actor.name,), "host": (actor.host,), "domain": ("private-store.example", target)},
-        ("insider_risk", "entity_risk", "atypical_data_access", "bulk_download", *SENT),
-        ("T1074", "T1567.002"),
-    )
-    return Attack(label, events)
+    touched = _touched(actor, "private-store.example", target)
+    seen_by = ("insider_risk", "entity_risk", "atypical_data_access", "bulk_download", *SENT)
+    return _attack(id, "insider_before_leaving", events, touched, seen_by, ("T1074", "T1567.002"))
 
 
 def slow_poisoning(world: World, rng: np.random.Generator, actor: Actor, id: str) -> Attack:
@@ -105,22 +81,36 @@ def slow_poisoning(world: World, rng: np.random.Generator, actor: Actor, id: str
     for day in range(days - 1):
         level = low * (high / low) ** min(1.0, day / (0.8 * days))
         begin = world.start + day * DAY + int(actor.hour * HOUR)
-        for at in _spread(rng, begin, 8 * HOUR, 12):
-            sent = int(level / 12 * rng.uniform(0.8, 1.2))
-            events.append(
-                (at, flow(at, actor.name, actor.host, actor.address, target, sent, 2_000))
-            )
-    label = Label(
-        id,
-        "slow_poisoning",
-        events[0][0],
-        events[-1][0],
-        {"user": (actor.name,), "host": (actor.host,), "domain": ("example.org", target)},
-        (*SENT, "baseline_drift"),
-        ("T1029", "T1030"),
-        deadline=world.start + int(0.8 * days) * DAY,
-    )
-    return Attack(label, events)
+        events += [
+            _sent(actor, at, target, level / 12 * rng.uniform(0.8, 1.2))
+            for at in _spread(rng, begin, 8 * HOUR, 12)
+        ]
+    touched, seen_by = _touched(actor, "example.org", target), (*SENT, "baseline_drift")
+    deadline = world.start + int(0.8 * days) * DAY
+    return _attack(id, "slow_poisoning", events, touched, seen_by, ("T1029", "T1030"), deadline)
+
+
+def _sent(actor: Actor, at: int, target: str, amount: float, received: int = 2_000) -> Timed:
+    """An upload from the actor's workstation."""
+    return at, flow(at, actor.name, actor.host, actor.address, target, int(amount), received)
+
+
+def _touched(actor: Actor, *domains: str) -> dict[str, tuple[str, ...]]:
+    return {"user": (actor.name,), "host": (actor.host,), "domain": domains}
+
+
+def _attack(
+    id: str,
+    scenario: str,
+    events: list[Timed],
+    touched: dict[str, tuple[str, ...]],
+    seen_by: tuple[str, ...],
+    techniques: tuple[str, ...],
+    deadline: int = 0,
+) -> Attack:
+    """An attack from its first event to its last."""
+    begin, end = events[0][0], events[-1][0]
+    return Attack(Label(id, scenario, begin, end, touched, seen_by, techniques, deadline), events)
 
 
 def _spread(rng: np.random.Generator, begin: int, length: int, count: int) -> list[int]:
