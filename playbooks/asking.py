@@ -8,6 +8,7 @@ from playbooks.approving import APPROVED, DENIED, ask, objection, plan, plan_has
 from playbooks.overruling import Overruling
 from playbooks.program import ApprovalStep
 from playbooks.run_state import ApprovalState, StepStatus
+from playbooks.stepping import blamed
 from playbooks.text import TextError, render_text
 from tocsin.contracts import Join, Leave, Settled
 from tocsin.errors import ExpressionError
@@ -56,7 +57,11 @@ class Asking(Overruling):
             message = render_text(step.message, seen)
             key = None if step.together is None else str(step.together.evaluate(seen))
         except (ExpressionError, TextError) as error:
-            self._fail(step.path, f"the question cannot be asked, so nothing is approved: {error}")
+            self._fail(
+                step.path,
+                f"the question cannot be asked, so nothing is approved: {error}",
+                blamed(error),
+            )
             return
         if key is not None:
             question = digest("question", self._playbook.id, step.path, key)
@@ -108,7 +113,11 @@ class Asking(Overruling):
             own = ask(self.state, self._playbook, step, seen, self.at)
             message = render_text(step.message, seen)
         except (ExpressionError, TextError) as error:
-            self._fail(path, f"the question cannot be asked, so nothing is approved: {error}")
+            self._fail(
+                path,
+                f"the question cannot be asked, so nothing is approved: {error}",
+                blamed(error),
+            )
             self.tell(Settled(run_id=waiting.joined, member=self.state.run_id, at=self.at))
             return True
         if command.count == 1:
@@ -139,7 +148,11 @@ class Asking(Overruling):
         try:
             own = ask(self.state, self._playbook, step, self._bindings(), self.at)
         except ExpressionError as error:
-            self._fail(path, f"the question cannot be asked, so nothing is approved: {error}")
+            self._fail(
+                path,
+                f"the question cannot be asked, so nothing is approved: {error}",
+                blamed(error),
+            )
             return True
         if own.plan != command.plan:
             self._join_question(path, waiting.joined, own)  # people have seen another plan

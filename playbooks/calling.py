@@ -9,6 +9,7 @@ from playbooks.bounds import MAX_OUTPUT, size
 from playbooks.effects import evaluated
 from playbooks.linking import MAX_DEPTH
 from playbooks.run_state import OPEN, Outcome, StepStatus
+from playbooks.stepping import blamed
 from tocsin.contracts import Cancel, Failure, Parent, Start
 from tocsin.errors import ExpressionError
 from tocsin.ids import digest
@@ -42,7 +43,7 @@ class Calling(Asking):
         try:
             inputs = evaluated(step.inputs, self._bindings())
         except ExpressionError as error:
-            self._fail(step.path, f"an input cannot be evaluated: {error}")
+            self._fail(step.path, f"an input cannot be evaluated: {error}", blamed(error))
             return
         if (length := size(inputs)) > MAX_OUTPUT:
             self._fail(step.path, f"the inputs have {length} bytes, at most {MAX_OUTPUT} are taken")

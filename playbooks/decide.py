@@ -150,7 +150,7 @@ class DecideStage:
             alarm = ward.ended(step.state)
             batch.outputs += alarm
             if alarm:
-                batch.noted["quarantined"] += 1
+                batch.noted["quarantined" if step.state.fault else "lacking"] += 1
 
     def _reduce(self, run: RunState | None, command: Command, state: State) -> Transition:
         """The reducer's word; a run on which it fails is ended, and the others go on."""

@@ -14,7 +14,7 @@ from playbooks.program import CASE_INPUTS, supplied_inputs
 from playbooks.targets import canonical_target
 from responders.base import EntityKind
 from tocsin import contracts
-from tocsin.errors import ExpressionError
+from tocsin.errors import ExpressionError, NoValue
 from tocsin.expressions import Expression
 from tocsin.ids import digest, effect_id
 
@@ -43,6 +43,12 @@ class Unreadable(Unable):
     kind: ClassVar[str] = "target"
 
 
+class Lacking(Unable):
+    """An input reads what is not there in this alert or answer, which says nothing of others."""
+
+    kind: ClassVar[str] = NoValue.code
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """Validated inputs and the canonical target; `case` if the engine adds the run to them."""
@@ -59,6 +65,8 @@ def prepare(step: ActionStep, seen: Mapping[str, Any], run_id: str) -> Prepared:
         raise Unable(f"no connector serves {step.spec.action}")
     try:
         inputs = evaluated(step.inputs, seen)
+    except NoValue as error:
+        raise Lacking(f"an input cannot be evaluated: {error}") from None
     except ExpressionError as error:
         raise Unable(f"an input cannot be evaluated: {error}") from None
     supplied = set(supplied_inputs(action))

@@ -42,6 +42,7 @@ def tombstone(run: RunState) -> dict[str, Any] | None:
             "timers": {},
             "reason": "",
             "fault": "",
+            "lacking": "",
         }
     ).to_json()
     for name in ("run_id", "version", "started", "finished", "phase"):

@@ -7,7 +7,7 @@ from typing import Any
 
 from playbooks.program import EachStep, ParallelStep
 from playbooks.run_state import FAILURES, OPEN, SUCCESSES, StepStatus
-from playbooks.stepping import Stepping
+from playbooks.stepping import Stepping, blamed
 from tocsin.errors import ExpressionError
 
 
@@ -19,7 +19,7 @@ class Joining(Stepping):
         try:
             items = step.items.evaluate(self._bindings())
         except ExpressionError as error:
-            self._fail(step.path, f"the list has no value: {error}")
+            self._fail(step.path, f"the list has no value: {error}", blamed(error))
             return
         if not isinstance(items, list):
             self._fail(step.path, "for_each runs over a list, and this is none")

@@ -1,8 +1,10 @@
 """Playbooks that fail by themselves again and again: put aside with an alarm, the others go on.
 
-What counts is a run that its own playbook made fail (an expression without a value, a list beyond
-its bounds, a defect that it brings out in the engine), not a product that says no, nor an alert
-whose address is none: whoever can write five of those must not switch a containment off. `LIMIT`
+What counts is a run that its own playbook made fail (an expression that goes on and on or is wrong
+whatever it reads, a list beyond its bounds, a defect that it brings out in the engine), not a
+product that says no, nor an alert that lacks a field, or whose address is none: whoever can write
+five of those must not switch a containment off. Of runs that lack what they read people are told
+(`LIMIT` of them within `WINDOW`, at most once in `QUIET`), and the playbook goes on. `LIMIT`
 of them within `WINDOW` without a run in between that ended well put that version of the playbook
 into quarantine: its starts become dead letters, which can be put back once a person has released
 it. A mended playbook has another hash and is not concerned. Each partition counts for itself.
@@ -11,7 +13,7 @@ it. A mended playbook has another hash and is not concerned. Each partition coun
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from playbooks.run_state import Outcome
 from tocsin import audit
@@ -27,15 +29,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-POISON, AUDIT = "poison/", "audit"
+POISON, LACKS, AUDIT = "poison/", "lacks/", "audit"
 
 #: So many runs that a playbook made fail, within so many ms, put it into quarantine.
 LIMIT = 5
 WINDOW = 10 * 60_000
 
+#: Between two alarms about runs of one playbook that lack what they read, ms.
+QUIET = 24 * 3_600_000
+
 #: Kinds of audit entries that tell of it.
 QUARANTINED, RELEASED = "playbook.quarantined", "playbook.released"
-_RULE_ID = "tocsin-playbook-quarantined"
+LACKING = "playbook.lacking"
 
 
 class Ward:
@@ -74,6 +79,8 @@ class Ward:
 
     def ended(self, run: RunState) -> list[Outgoing]:
         """Count how a run ended; the alarm, if its playbook goes into quarantine now."""
+        if run.lacking and not run.fault:
+            return self._lacks(run, run.finished)
         key, at = POISON + run.hash, run.finished
         kept: dict[str, Any] | None = self._state.get(key)
         if not run.fault:
@@ -92,6 +99,26 @@ class Ward:
         }
         return self._alarm(run, at) if alarm else []
 
+    def _lacks(self, run: RunState, at: int) -> list[Outgoing]:
+        """Count a run that had not what it reads; the alarm, if there are many. It goes on."""
+        key = LACKS + run.hash
+        kept: dict[str, Any] = self._state.get(key, {})
+        failures = [each for each in kept.get("failures", []) if each > at - WINDOW]
+        failures, told = [*failures, at][-LIMIT:], kept.get("told", 0)
+        alarm = len(failures) >= LIMIT and at >= told + QUIET
+        self._state[key] = {"failures": failures, "told": at if alarm else told}
+        if not alarm:
+            return []
+        logger.warning(
+            "playbook %s: %d runs failed because what it reads is not there; it goes on, ask with "
+            "has() first: %s",
+            run.playbook,
+            LIMIT,
+            run.lacking,
+        )
+        finding = _finding(run, _LACKING, run.lacking, at)
+        return [self._audited(LACKING, _about(run, run.lacking), at), finding]
+
     def pardon(self, command: Pardon) -> list[Outgoing]:
         """Forget what was counted of a playbook, in every version."""
         found = [
@@ -106,22 +133,15 @@ class Ward:
         return [self._audited(RELEASED, body, command.at)] if was else []
 
     def _alarm(self, run: RunState, at: int) -> list[Outgoing]:
-        about = f"{run.playbook} version {run.version} ({run.hash[:12]})"
         logger.error(
             "playbook %s made %d runs fail and is in quarantine until somebody releases it or "
             "loads another version; other playbooks are not affected: %s",
-            about,
+            _named(run),
             LIMIT,
             run.fault,
         )
-        body = {
-            "playbook": run.playbook,
-            "version": run.version,
-            "hash": run.hash,
-            "run": run.run_id,
-            "reason": run.fault[:500],
-        }
-        return [self._audited(QUARANTINED, body, at), _finding(run, about, at)]
+        body = _about(run, run.fault)
+        return [self._audited(QUARANTINED, body, at), _finding(run, _ASIDE, run.fault, at)]
 
     def _audited(self, kind: str, body: dict[str, Any], at: int) -> Outgoing:
         entry, head = audit.append(self._state.get(AUDIT), self._chain, kind, body, at)
@@ -132,28 +152,61 @@ class Ward:
 _GOOD = (Outcome.COMPLETED, Outcome.STOPPED)
 
 
-def _finding(run: RunState, about: str, at: int) -> Outgoing:
-    """The alarm, as a finding for the alert queue."""
-    rule = Rule(
-        id=_RULE_ID,
-        name="Playbook in Quarantine",
-        hash=content_hash({"rule": _RULE_ID}),
-        level="high",
+def _named(run: RunState) -> str:
+    return f"{run.playbook} version {run.version} ({run.hash[:12]})"
+
+
+def _about(run: RunState, reason: str) -> dict[str, Any]:
+    """What the audit is told."""
+    return {
+        "playbook": run.playbook,
+        "version": run.version,
+        "hash": run.hash,
+        "run": run.run_id,
+        "reason": reason[:500],
+    }
+
+
+def _rule(rule_id: str, name: str, description: str, level: Literal["medium", "high"]) -> Rule:
+    return Rule(
+        id=rule_id,
+        name=name,
+        hash=content_hash({"rule": rule_id}),
+        level=level,
         type="system",
         author="Tocsin",
-        description="A playbook made its runs fail again and again and starts no more of them: "
-        "alerts that it is for are not answered.",
+        description=description,
     )
-    key = f"{_RULE_ID}|{run.playbook}|{run.hash}"
+
+
+_ASIDE = _rule(
+    "tocsin-playbook-quarantined",
+    "Playbook in Quarantine",
+    "A playbook made its runs fail again and again and starts no more of them: alerts that it is "
+    "for are not answered.",
+    "high",
+)
+_LACKING = _rule(
+    "tocsin-playbook-lacking",
+    "Playbook Reads What Is Not There",
+    "Runs of a playbook fail because alerts or answers lack what its expressions read: those "
+    "alerts are not answered. It goes on for others.",
+    "medium",
+)
+
+
+def _finding(run: RunState, rule: Rule, reason: str, at: int) -> Outgoing:
+    """The alarm, as a finding for the alert queue."""
+    key = f"{rule.id}|{run.playbook}|{run.hash}"
     finding = Finding(
-        id=digest("quarantine", run.hash, run.run_id),
+        id=digest(rule.id.removeprefix("tocsin-playbook-"), run.hash, run.run_id),
         rule=rule,
         severity=SEVERITY[rule.level],
         at=at,
         key=key,
         window=24 * 3_600_000,
         fields={"service.name": run.playbook},
-        evidence=(Evidence(event_id=run.run_id, at=at, origin="decide", original=run.fault[:500]),),
-        message=f"{rule.name}: {about}: {run.fault[:200]}",
+        evidence=(Evidence(event_id=run.run_id, at=at, origin="decide", original=reason[:500]),),
+        message=f"{rule.name}: {_named(run)}: {reason[:200]}",
     )
     return Outgoing(Topics.FINDINGS, finding.encode(), key=key.encode(), timestamp=at)

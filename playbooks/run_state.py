@@ -176,7 +176,8 @@ class RunState(Kept):
     index of the current step of the phase; `outbox` the effects without an answer, by id;
     `timers` what is due when (ms), by name; `seq` the number of the next event. `epoch` counts how
     often it was called off and started again, `restart` is the alert that wants it again; `gate`
-    is where it has or awaits a place; `fault` says that the playbook itself made it fail.
+    is where it has or awaits a place; `fault` says that the playbook itself made it fail, `lacking`
+    that the data did which it reads.
     """
 
     run_id: str
@@ -194,6 +195,7 @@ class RunState(Kept):
     restart: Start | None = None
     gate: str = ""
     fault: str = ""
+    lacking: str = ""
     started: int
     finished: int = 0
     vars: dict[str, Any] = {}

@@ -13,11 +13,15 @@ from playbooks.journal import RESULTS, Journal, told
 from playbooks.program import VERIFY, ActionStep, LetStep, Playbook, Step
 from playbooks.program_parts import branches_of
 from playbooks.run_state import OPEN, RunState, StepStatus, bindings
+from playbooks.text import MissingText
 from tocsin.contracts import Effect, EffectStatus, Failure, Mode, Result
-from tocsin.errors import ExpressionError
+from tocsin.errors import ExpressionError, NoValue
 
 #: An answer may take this much longer than the call itself: queues, other effects on the target.
 ANSWER_GRACE = 120_000
+
+#: Kind of a failure for which the data lacks what an expression or text reads.
+NO_VALUE = NoValue.code
 
 #: What an event keeps of the values that made a condition false, bytes of JSON.
 MAX_VALUES = 1024
@@ -60,7 +64,8 @@ class Stepping(Journal):
             if condition.test(seen):
                 return True
         except ExpressionError as error:
-            self._fail(path, f"the condition cannot be evaluated, so nothing is done: {error}")
+            reason = f"the condition cannot be evaluated, so nothing is done: {error}"
+            self._fail(path, reason, blamed(error))
             return False
         values = {name: _looked_up(seen, name) for name in condition.references}
         self._end_step(path, StepStatus.SKIPPED, reason="its condition is false")
@@ -73,7 +78,7 @@ class Stepping(Journal):
         try:
             values = {name: e.evaluate(seen) for name, e in step.values.items()}
         except ExpressionError as error:
-            self._fail(step.path, str(error))
+            self._fail(step.path, str(error), blamed(error))
             return
         self._end_step(step.path, StepStatus.OK, output=values)
         self.emit("let", step.path, {"values": fitted(values, MAX_OUTPUT)})
@@ -92,7 +97,7 @@ class Stepping(Journal):
             held = step.spec.hold is not None and step.spec.hold.on_expiry == "approval"
             ask = asked_of(self.state, self._playbook, seen) if held else None
         except (Unable, ExpressionError) as error:
-            kind = error.kind if isinstance(error, Unable) else "invalid"
+            kind = error.kind if isinstance(error, Unable) else blamed(error)
             self._fail(step.path, str(error), kind)
             return
         if wrong := self._drift(step, prepared):
@@ -279,6 +284,11 @@ class Stepping(Journal):
     def _abandon_open(self, status: StepStatus, reason: str, late: int = 0) -> None:
         for path in [p for p, step in self.state.steps.items() if step.status in OPEN]:
             self._abandon(path, status, reason, late)
+
+
+def blamed(error: Exception) -> str:
+    """Kind of a failure: whether the playbook made it by itself, or the data that it reads."""
+    return NO_VALUE if isinstance(error, NoValue | MissingText) else "invalid"
 
 
 def _timers(path: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import StrictUndefined, TemplateError, nodes
+from jinja2 import StrictUndefined, TemplateError, UndefinedError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ _NODES = (
 
 class TextError(ValueError):
     """The template is refused, or a value that it names is missing."""
+
+
+class MissingText(TextError):
+    """A value that the template names is missing."""
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
@@ -68,6 +72,8 @@ def render_text(template: Template, values: Mapping[str, Any]) -> str:
             text += part[: MAX_TEXT + 1]
             if len(text) > MAX_TEXT:
                 return text[:MAX_TEXT] + "…"
+    except UndefinedError as error:
+        raise MissingText(str(error)) from None
     except (TemplateError, TypeError, ValueError, LookupError) as error:
         raise TextError(str(error)) from None
     return text

@@ -19,6 +19,7 @@ from playbooks.program import (
     WaitStep,
 )
 from playbooks.run_state import FAILURES, OPEN, Outcome, Phase, RunState, StepStatus
+from playbooks.stepping import NO_VALUE, blamed
 from playbooks.text import TextError, render_text
 from tocsin.contracts import Acquire
 from tocsin.errors import ExpressionError
@@ -104,7 +105,7 @@ class Turn(Calling):
             values = {name: e.evaluate(seen) for name, e in self._playbook.vars.items()}
         except ExpressionError as error:
             reason = f"a variable has no value: {error}"
-            self.set(fault=reason)
+            self._blame(error, reason)
             self._end_main(Outcome.FAILED, reason)
         else:
             self.set(vars=values)
@@ -252,7 +253,7 @@ class Turn(Calling):
                 output = fitted(found, MAX_OUTPUT)
             except ExpressionError as error:
                 outcome, reason = Outcome.FAILED, f"an output has no value: {error}"
-                self.set(fault=reason)
+                self._blame(error, reason)
         self.finish(outcome, reason, output)
 
     # going on
@@ -286,20 +287,25 @@ class Turn(Calling):
         elif status in FAILURES and step.on_error == "stop":
             ended = self.state.step(step.path)
             reason = f"step {step.path} {status.value}: {ended.reason}"
-            if (fault := self._fault(step)) and not self.state.fault:
+            if (fault := self._fault(step, "invalid")) and not self.state.fault:
                 self.set(fault=fault)
+            if lacking := self._fault(step, NO_VALUE):
+                self.set(lacking=lacking)
             if self.state.phase is Phase.MAIN:
                 self._end_main(Outcome.FAILED, reason)
             elif self.state.outcome is Outcome.COMPLETED:
                 self.set(outcome=Outcome.FAILED, reason=reason)
 
-    def _fault(self, step: Step) -> str:
-        """Why the playbook itself, and no product, made a step fail; "" if it did not."""
+    def _blame(self, error: ExpressionError, reason: str) -> None:
+        self.set(**{"lacking" if blamed(error) == NO_VALUE else "fault": reason})
+
+    def _fault(self, step: Step, kind: str) -> str:
+        """Why the playbook itself (or data, by `kind`), and no product, made a step fail, or ""."""
         parts = self._parts(step) if isinstance(step, ParallelStep | EachStep) else ()
         for path in (step.path, *parts):
             ended = self.state.step(path)
             failure = ended.failure
-            if failure is not None and failure.kind == "invalid" and not ended.effect_id:
+            if failure is not None and failure.kind == kind and not ended.effect_id:
                 return f"{path}: {ended.reason}"
         return ""
 

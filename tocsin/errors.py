@@ -16,6 +16,7 @@ TocsinError
 │   └── StoreUnavailable   cannot be reached just now                 (retriable)
 ├── BadInput               one record cannot be processed; it goes to dead letters
 ├── ExpressionError        a CEL expression failed to compile or to evaluate
+│   └── NoValue            the data lacks what it reads
 ├── ConnectorError         an action on a product failed
 ├── ModelError             a model file was refused; the old one goes on
 └── AuditError             the hash chain does not verify
@@ -163,6 +164,12 @@ class ExpressionError(TocsinError):
     """A CEL expression does not compile (at load) or does not evaluate (at run time)."""
 
     code = "expression"
+
+
+class NoValue(ExpressionError):
+    """The data that an expression reads lacks what it needs: that need not be its own mistake."""
+
+    code = "no_value"
 
 
 class ConnectorError(TocsinError):

@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from cel_expr_python import cel
 
-from tocsin.errors import ExpressionError
+from tocsin.errors import ExpressionError, NoValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+#: What the engine says of an expression that goes on and on.
+_EXHAUSTED = "Iteration budget exceeded"
 
 #: Longest expression, characters.
 MAX_EXPRESSION = 4096
@@ -83,9 +86,10 @@ class Expression:
     def evaluate(self, bindings: Mapping[str, Any] | Shared) -> Any:
         """The value as plain JSON: timestamps as RFC 3339, durations as "3.5s", bytes as base64.
 
-        `bindings` has a plain JSON value for each of `names` (others are ignored). Raises
-        ExpressionError for an error value (missing key, wrong type, division by zero …), an
-        exceeded budget and a result that is too large or no JSON.
+        `bindings` has a plain JSON value for each of `names` (others are ignored). Raises NoValue
+        where the data makes it fail (missing key, wrong type, division by zero …), and otherwise
+        ExpressionError: an exceeded budget, a result that is too large or no JSON, what fails
+        whatever the data are.
         """
         try:
             if isinstance(bindings, Shared):
@@ -100,17 +104,21 @@ class Expression:
         except (RuntimeError, ValueError, TypeError, OverflowError) as error:
             raise ExpressionError(f"{_quote(self.text)}: {_reason(str(error))}") from None
         if failed:
-            raise ExpressionError(f"{_quote(self.text)}: {_reason(str(plain))}")
+            raise self._failed(_reason(str(plain)))
         try:
             return _Plain().convert(plain)
         except ValueError as error:
             raise ExpressionError(f"{_quote(self.text)}: {error}") from None
 
+    def _failed(self, reason: str) -> ExpressionError:
+        ours = not self.references or reason == _EXHAUSTED
+        return (ExpressionError if ours else NoValue)(f"{_quote(self.text)}: {reason}")
+
     def test(self, bindings: Mapping[str, Any] | Shared) -> bool:
         """The value of a condition. Raises ExpressionError also if it is not true or false."""
         value = self.evaluate(bindings)
         if not isinstance(value, bool):
-            raise ExpressionError(f"{_quote(self.text)}: a condition is true or false, not {value}")
+            raise self._failed(f"a condition is true or false, not {value}")
         return value
 
 

@@ -8,7 +8,8 @@ import orjson
 
 from playbooks.decide import DecideStage
 from playbooks.loading import PlaybookSet
-from playbooks.poison import LIMIT, QUARANTINED, RELEASED, WINDOW
+from playbooks.poison import LACKING as LACKED
+from playbooks.poison import LIMIT, QUARANTINED, QUIET, RELEASED, WINDOW
 from playbooks.run_state import Outcome
 from playbooks.run_store import load_run
 from playbooks.trigger import TriggerStage
@@ -41,13 +42,27 @@ HEAD = "metadata: {id: %s}\ntrigger: {when: true}\n"
 GOOD = "steps: [{id: look, action: geoip.lookup, with: {ip: !cel alert.source.ip}}]\n"
 #: What a playbook may do to the engine by itself, by the name of the trick.
 POISON = {
-    "failing": "steps: [{id: a, let: {x: alert.no.such.thing}}]",
-    "variable": "vars: {x: alert.nope}\nsteps: [{id: a, stop: x}]",
+    "failing": "steps: [{id: a, let: {x: '1 / (1 - 1)'}}]",
+    "variable": "vars: {x: '[1][3]'}\nsteps: [{id: a, stop: x}]",
     "bomb": "steps: [{id: a, let: {x: 'alert.many.map(a, alert.many.map(b, a))'}}]",
     "fan": "steps:\n  - {id: a, for_each: {in: 'alert.many', do: {id: b, action: geoip.lookup, "
     "with: {ip: !cel item}}}}",
     "branches": "steps:\n  - {id: a, parallel: {branches: [{id: b, action: geoip.lookup, with: "
+    "{ip: !cel '1 / (1 - 1)'}}]}}",
+    "outputs": "outputs: {x: '[1][3]'}\nsteps: [{id: a, let: {x: '1'}}]",
+}
+#: What reads something that an alert may lack: whoever writes alerts must not switch it off.
+LACKING = {
+    "value": "steps: [{id: a, let: {x: alert.no.such.thing}}]",
+    "type": "steps: [{id: a, let: {x: alert.message + 1}}]",
+    "zero": "steps: [{id: a, let: {x: 1 / (alert.event.severity - alert.event.severity)}}]",
+    "variable": "vars: {x: alert.nope}\nsteps: [{id: a, stop: x}]",
+    "condition": "steps: [{id: a, if: alert.nope == 1, stop: x}]",
+    "input": "steps: [{id: a, action: geoip.lookup, with: {ip: !cel alert.nope}}]",
+    "branch": "steps:\n  - {id: a, parallel: {branches: [{id: b, action: geoip.lookup, with: "
     "{ip: !cel alert.nope}}]}}",
+    "list": "steps:\n  - {id: a, for_each: {in: alert.nope, do: {id: b, action: geoip.lookup, "
+    "with: {ip: !cel item}}}}",
     "text": "steps: [{id: a, approval: {message: '{{ alert.nope }}', timeout: 1m, approvers: "
     "{group: g}}}]",
     "outputs": "outputs: {x: alert.nope}\nsteps: [{id: a, let: {x: '1'}}]",
@@ -103,7 +118,39 @@ def test_case_06_every_kind_of_poison_is_quarantined_and_the_others_go_on() -> N
     assert all(each["reason"] and each["hash"] for each in put_aside)
 
 
-def test_case_06_an_answer_of_100_mb_harms_its_playbook_only() -> None:
+def test_what_alerts_lack_is_told_once_and_switches_nothing_off() -> None:
+    for name, rest in LACKING.items():
+        decide = Decide(written(HEAD % name + rest))
+        for number in range(2 * LIMIT):
+            decide.alert(f"a{number}")
+        assert decide.dead == {}, name
+        (alarm,) = [Finding.decode(value) for value in decide.of(Topics.FINDINGS)]
+        assert (alarm.rule.id, alarm.fields) == (
+            "tocsin-playbook-lacking", {"service.name": name},
+        ), name  # fmt: skip
+        entries = [AuditEntry.decode(value) for value in decide.of(Topics.AUDIT)]
+        told = [each.body for each in entries if each.kind == LACKED]
+        assert [each["playbook"] for each in told] == [name]
+        assert told[0]["reason"], name
+        for number in range(LIMIT):
+            decide.alert(f"b{number}", at=NOW + QUIET - 1)
+        assert len(decide.of(Topics.FINDINGS)) == 1, name
+        decide.alert("c", at=NOW + QUIET)
+        assert len(decide.of(Topics.FINDINGS)) == 2, name
+
+
+def test_alerts_without_a_field_do_not_hide_those_that_have_it() -> None:
+    """Five alerts of an attacker's making, then the real one: it is answered."""
+    reader = "steps: [{id: look, action: geoip.lookup, with: {ip: !cel alert.destination.ip}}]\n"
+    decide = Decide(written(HEAD % "reader" + reader))
+    for number in range(LIMIT):
+        decide.alert(f"a{number}")
+    assert decide.of(Topics.EFFECTS) == []
+    decide.alert("real", destination={"ip": "198.51.100.7"})
+    assert [Effect.decode(each).target for each in decide.of(Topics.EFFECTS)] == ["198.51.100.7"]
+
+
+def test_case_06_an_answer_of_100_mb_harms_nobody() -> None:
     """The act stage hands on its size and hash; an expression that needs more has no value."""
     greedy = written(
         HEAD % "greedy" + GOOD.replace("]", ", {id: a, let: {x: steps.look.output.country}}]")
@@ -113,7 +160,9 @@ def test_case_06_an_answer_of_100_mb_harms_its_playbook_only() -> None:
         for out in decide.alert(f"a{number}"):
             if out.topic == Topics.EFFECTS:
                 _answer(decide, out, {"oversized": True, "bytes": 100 * 1024 * 1024})
-    assert decide.dead == {"quarantined": 1}
+    assert decide.dead == {}
+    (alarm,) = [Finding.decode(value) for value in decide.of(Topics.FINDINGS)]
+    assert alarm.rule.id == "tocsin-playbook-lacking"
 
 
 def _answer(decide: Decide, out: Outgoing, output: dict[str, Any], at: int = NOW) -> str:

@@ -22,9 +22,9 @@ metadata: {id: %s}
 trigger: {when: "true"}
 """
 #: An expression that never has a value, a fan-out of a million, a text of half a gigabyte, a
-#: question that cannot be written: each fails on every alert, and takes no time or memory to do it.
+#: question that cannot be asked: each fails on every alert, and takes no time or memory to do it.
 POISON = {
-    "failing": "steps:\n  - {id: a, let: {x: alert.no.such.thing}}\n",
+    "failing": "steps:\n  - {id: a, let: {x: '1 / (1 - 1)'}}\n",
     "fan-out": "steps:\n  - id: a\n    for_each:\n"
     "      in: 'alert.many.map(a, alert.many.map(b, b))[0]'\n"
     "      do: {id: b, action: look.keyed, with: {ip: !cel item}}\n",
@@ -34,8 +34,8 @@ POISON = {
         for n in range(26)
         for before in ("vars.s" if not n else f"steps.s{n - 1}.x",)
     ),
-    "question": "steps:\n  - id: a\n    approval:\n      message: '{{ alert.nope }}'\n"
-    "      approvers: {group: soc}\n      timeout: 5m\n",
+    "question": "steps:\n  - id: a\n    approval:\n      message: may I\n"
+    "      approvers: {group: soc, exclude: ['[1][3]']}\n      timeout: 5m\n",
 }
 #: Refused before it ever runs.
 BOMB = "steps:\n  - {id: a, stop: '{% for a in alert.many %}{{ alert.message }}{% endfor %}'}\n"
