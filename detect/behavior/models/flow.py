@@ -1,10 +1,9 @@
-"""Network flows unlike the normal ones: near neighbours in two spaces, and a forest.
+"""Network flows unlike the normal ones: near neighbours, and a forest.
 
-Each of three gives a score, each score becomes a p-value among the normal flows of training, and
-their logarithms are added with WEIGHTS:
+Either gives a score, each score becomes a p-value among the normal flows of training, and their
+logarithms are added with WEIGHTS:
 
 * the mean distance to the five nearest normal flows, numbers as logarithms;
-* the same, numbers as normal quantiles and, at half weight, logarithms;
 * the probability, by a random forest, that a flow is one whose columns were drawn independently of
   each other from normal flows (Breiman's unsupervised forest): single values may be usual and
   their combination not.
@@ -38,57 +37,50 @@ __all__ = ["KIND", "SCHEMA", "FlowModel", "Rows", "evaluate", "opened", "read", 
 
 KIND = "flow"
 NEIGHBOURS = 5
-WEIGHTS = (1.0, 0.5, 0.3)
-#: The share of normal training flows that is above the threshold.
-ALARMS = 0.05
+WEIGHTS = (1.0, 0.3)
+#: The share of normal training flows that is above the threshold, and above another that is told.
+ALARMS, USUAL_ALARMS = 0.04, 0.05
 SCHEMA = content_hash(
     {"kind": KIND, "columns": [NUMBERS, CATEGORIES], "k": NEIGHBOURS, "weights": WEIGHTS}
 )
 #: Rows whose distances are in memory at a time.
 _BLOCK = 512
-#: Weight of logarithms among the quantiles.
-_HALF = np.float32(0.5)
 #: Most normal flows that are kept as neighbours.
 MAX_KEPT = 20_000
-_TREES, _LEAF, _SHUFFLES = 50, 3, 2
-_PARTS = ("near.logarithms", "near.quantiles", "forest")
+_TREES, _LEAF, _SHUFFLES = 100, 3, 4
+_PARTS = ("near", "forest")
 
 
 @dataclass(frozen=True)
 class FlowModel:
-    """A trained model: normal flows (`logarithms`, `quantiles`, `codes`), the forest, and the
-    ascending scores of the normal flows in each of the three."""
+    """A trained model: normal flows (`logarithms`, `codes`), the forest, the ascending scores of
+    the normal flows in either, and the thresholds of ALARMS and USUAL_ALARMS."""
 
     scales: Scales
     logarithms: np.ndarray[Any, np.dtype[np.float16]]
-    quantiles: np.ndarray[Any, np.dtype[np.float16]]
     codes: np.ndarray[Any, np.dtype[np.uint8]]
     forest: Forest
     ranked: tuple[Doubles, ...]
     calibration: Calibration
     threshold: float
+    usual: float
     version: str = ""
 
     def score(self, rows: Rows) -> Doubles:
         """How unlike normal flows each row is; higher is less like them."""
         scales = self.scales
         codes = scales.codes(rows.categories)
-        logarithms, quantiles = scales.logarithms(rows.numbers), scales.quantiles(rows.numbers)
-        spaces = _spaces(scales, logarithms, quantiles, codes)
-        near = [
-            _mean_distance(known, found, NEIGHBOURS)
-            for known, found in zip(self._known, spaces, strict=True)
-        ]
-        scores = (*near, self.forest.sums(_plain(rows.numbers, codes)))
-        return _combined(self.ranked, scores)
+        found = _space(scales, scales.logarithms(rows.numbers), codes)
+        near = _mean_distance(self._known, found, NEIGHBOURS)
+        return _combined(self.ranked, (near, self.forest.sums(_plain(rows.numbers, codes))))
 
     def surprise(self, rows: Rows) -> Doubles:
         """-log10 of the share of normal flows that score as high."""
         return self.calibration.surprise(self.score(rows))
 
     @cached_property
-    def _known(self) -> tuple[Floats, Floats]:
-        return _spaces(self.scales, self.logarithms, self.quantiles, self.codes)
+    def _known(self) -> Floats:
+        return _space(self.scales, self.logarithms, self.codes)
 
 
 def train(rows: Rows, hold_back: Sequence[str] = (), seed: int = 0) -> tuple[Any, dict[str, Any]]:
@@ -105,24 +97,26 @@ def train(rows: Rows, hold_back: Sequence[str] = (), seed: int = 0) -> tuple[Any
     known = _chosen(rows, np.flatnonzero(normal), seed)
     scales = Scales.of_normal(known)
     codes = scales.codes(known.categories)
-    logarithms, quantiles = scales.logarithms(known.numbers), scales.quantiles(known.numbers)
+    logarithms = scales.logarithms(known.numbers)
     forest, drawn = _fitted(_plain(known.numbers, codes), seed)
-    spaces = _spaces(scales, logarithms, quantiles, codes)
-    scores = (*(_mean_distance(s, s, NEIGHBOURS, own=True) for s in spaces), drawn)
+    space = _space(scales, logarithms, codes)
+    scores = (_mean_distance(space, space, NEIGHBOURS, own=True), drawn)
     ranked = tuple(np.sort(part) for part in scores)
     own = _combined(ranked, scores)
     calibration = Calibration.of_scores(own)
-    threshold = float(np.quantile(own, 1 - ALARMS))
-    model = FlowModel(scales, logarithms, quantiles, codes, forest, ranked, calibration, threshold)
+    thresholds = np.quantile(own, (1 - ALARMS, 1 - USUAL_ALARMS))
+    model = FlowModel(
+        *(scales, logarithms, codes, forest, ranked, calibration),
+        *(float(thresholds[0]), float(thresholds[1])),
+    )
     arrays = {
         **scales.arrays(),
         "logarithms": logarithms,
-        "quantiles": quantiles,
         "codes": codes,
         **forest.arrays("forest."),
         **{f"ranked.{n}": part.astype(np.float32) for n, part in zip(_PARTS, ranked, strict=True)},
         **calibration.arrays(),
-        "threshold": np.array([threshold]),
+        "thresholds": thresholds,
     }
     columns = {"surprise": calibration.surprise(own).tolist(), **measures(known)}
     about = {
@@ -145,28 +139,29 @@ def opened(arrays: Any, version: str) -> FlowModel:
     """The model of verified arrays; raises ValueError where they do not fit together."""
     scales = Scales.of_arrays(arrays)
     shape = (len(arrays["codes"]), len(NUMBERS))
-    if arrays["logarithms"].shape != shape or arrays["quantiles"].shape != shape:
+    if arrays["logarithms"].shape != shape or arrays["thresholds"].shape != (2,):
         raise ValueError("the normal flows do not fit together")
     return FlowModel(
         scales,
         arrays["logarithms"],
-        arrays["quantiles"],
         arrays["codes"],
         Forest.of_arrays(arrays, "forest."),
         tuple(arrays[f"ranked.{name}"].astype(np.float64) for name in _PARTS),
         Calibration.of_arrays(arrays),
-        float(arrays["threshold"][0]),
+        float(arrays["thresholds"][0]),
+        float(arrays["thresholds"][1]),
         version,
     )
 
 
 def evaluate(model: FlowModel, rows: Rows, seed: int = 0) -> dict[str, Any]:
-    """Figures over labelled rows; the threshold is the q95 of the normal rows of training."""
+    """Figures over labelled rows; the threshold is the q96 of the normal rows of training."""
     scores = model.score(rows)
     attack = np.array([label != NORMAL for label in rows.labels])
     return {
         **ranking(scores, attack),
-        "at_trained_q95": at_threshold(scores, attack, model.threshold),
+        "at_trained_q96": at_threshold(scores, attack, model.threshold),
+        "at_trained_q95": at_threshold(scores, attack, model.usual),
         "told_by_label": by_group(scores, rows.labels, model.threshold),
     }
 
@@ -182,17 +177,13 @@ def _chosen(rows: Rows, indices: Any, seed: int) -> Rows:
     )
 
 
-def _spaces(scales: Scales, logarithms: Any, quantiles: Any, codes: Any) -> tuple[Floats, Floats]:
-    """Coordinates in both spaces; of the categories protocol and flag, standardised.
+def _space(scales: Scales, logarithms: Any, codes: Any) -> Floats:
+    """Coordinates: logarithms; of the categories protocol and flag, standardised.
 
     The service is left to the forest: a usual flow of a service that is rare is not far away.
     """
     kinds = [scales.one_hot(codes, column) for column in (0, 2)]
-    logs = logarithms.astype(np.float32)
-    return (
-        np.hstack([logs, *kinds], dtype=np.float32),
-        np.hstack([quantiles.astype(np.float32), logs * _HALF, *kinds], dtype=np.float32),
-    )
+    return np.hstack([logarithms.astype(np.float32), *kinds], dtype=np.float32)
 
 
 def _mean_distance(known: Floats, rows: Floats, count: int, *, own: bool = False) -> Doubles:

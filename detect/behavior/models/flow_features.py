@@ -1,14 +1,12 @@
-"""Network flows as numbers: the columns of NSL-KDD, and two spaces in which flows are near.
+"""Network flows as numbers: the columns of NSL-KDD, and a space in which flows are near.
 
-In one space numbers are logarithms, standardised; in the other they are normal quantiles, where a
-value that normal flows hardly ever have is far from all others however small it is.
+Numbers are logarithms there, standardised by normal flows, and categories zeros and ones.
 """
 
 from __future__ import annotations
 
 import gzip
 from dataclasses import dataclass
-from math import erf, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -30,15 +28,6 @@ NORMAL = "normal"
 #: Most rows of a file; most values of a category (one is kept for all others).
 MAX_ROWS, MAX_VALUES = 5_000_000, 250
 _LONGEST = 4096
-#: Points of each number's distribution that are kept.
-POINTS = 513
-#: Normal quantiles end here: one flow in ten million is as far out.
-_FAR = 5.2
-#: How much a third of a normal quantile weighs against a standard deviation of a logarithm.
-QUANTILE_WEIGHT = 1 / 3
-
-_Z = np.linspace(-_FAR, _FAR, 2081)
-_CHANCE = np.array([(1 + erf(z / sqrt(2))) / 2 for z in _Z.tolist()])
 
 
 class Rows(NamedTuple):
@@ -79,14 +68,13 @@ class Scales:
     """What is known of normal flows' columns, and how rows are laid out with it.
 
     `counts` says which numbers are taken as logarithms; `mean` and `deviation` are of those;
-    `points` their quantiles (POINTS, 38). `vocabulary` are the values of each category, the most
-    frequent first, and `shares` how often each is.
+    `vocabulary` are the values of each category, the most frequent first, and `shares` how often
+    each is.
     """
 
     counts: Doubles
     mean: Doubles
     deviation: Doubles
-    points: Doubles
     vocabulary: tuple[tuple[str, ...], ...]
     shares: tuple[Doubles, ...]
 
@@ -96,7 +84,6 @@ class Scales:
         counts = rows.numbers.max(axis=0) > 1.01
         logged = np.where(counts, np.log1p(np.maximum(rows.numbers, 0)), rows.numbers)
         deviation = logged.std(axis=0)
-        points = np.quantile(rows.numbers, np.linspace(0, 1, POINTS), axis=0)
         vocabulary, shares = [], []
         for column in range(len(CATEGORIES)):
             values, found = np.unique([row[column] for row in rows.categories], return_counts=True)
@@ -107,7 +94,6 @@ class Scales:
             counts.astype(np.float64),
             logged.mean(axis=0),
             np.where(deviation > 0, deviation, 1.0),
-            points,
             tuple(vocabulary),
             tuple(shares),
         )
@@ -123,10 +109,8 @@ class Scales:
         fits = [len(words) for words in vocabulary] == [len(share) for share in shares]
         if not fits or any(row.shape != (size,) for row in rows):
             raise ValueError("the scales do not fit together")
-        if arrays["points"].shape != (POINTS, size):
-            raise ValueError("the quantiles are of other columns")
         counts, mean, deviation = rows
-        return cls(counts, mean, deviation, arrays["points"], vocabulary, shares)
+        return cls(counts, mean, deviation, vocabulary, shares)
 
     def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
         """The scales as they go into a model file; texts as bytes of UTF-8."""
@@ -135,7 +119,6 @@ class Scales:
             "counts": self.counts,
             "mean": self.mean,
             "deviation": self.deviation,
-            "points": self.points,
             "vocabulary": np.frombuffer(text.encode("utf-8"), np.uint8),
             **{f"shares.{number}": share for number, share in enumerate(self.shares)},
         }
@@ -144,17 +127,6 @@ class Scales:
         """Standardised logarithms, within what a half float holds."""
         logged = np.where(self.counts > 0, np.log1p(np.maximum(numbers, 0)), numbers)
         return np.clip((logged - self.mean) / self.deviation, -1e4, 1e4).astype(np.float16)
-
-    def quantiles(self, numbers: Doubles) -> Halves:
-        """Normal quantiles, weighted; a value that many flows have is in the middle of its own."""
-        places = np.linspace(0, 1, POINTS)
-        found = np.empty_like(numbers)
-        for column in range(numbers.shape[1]):
-            known, values = self.points[:, column], numbers[:, column]
-            low = np.interp(values, known, places)
-            high = -np.interp(-values, -known[::-1], -places[::-1])
-            found[:, column] = np.interp((low + high) / 2, _CHANCE, _Z)
-        return (found * QUANTILE_WEIGHT).astype(np.float16)
 
     def codes(self, categories: list[tuple[str, ...]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """The categories' numbers in the vocabulary; its length for a value it does not have."""
