@@ -20,7 +20,7 @@ from ingest.mapping.whole import STAMP
 from ingest.object_lines import ObjectLines
 from ingest.objects import Objects, is_canonical
 from ingest.syslog_lines import ENDS, SyslogLines, Times
-from ingest.templates import Templates
+from ingest.templates import Headers, Templates
 from ingest.times import known_rfc3164, rfc3164
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def shortcut(
         return None
 
     templates = Templates(find, runners)
+    headers = Headers()
 
     def marked(text: str, origin: Origin, offset: int, id: str) -> Made | None:
         """The event of a line in CEF."""
@@ -122,13 +123,13 @@ def shortcut(
         if at < 0 or text[-1] in ENDS or '] "' in text:
             return None
         header, payload = NO_HEADER, text
-        if at or text[0] == "<":
-            head = syslog.before_mark(text, origin.received, origin.zone)
-            if head is None:
-                return None
-            header, payload = head
-            if payload[:4] != "CEF:":
-                return None
+        if at:
+            known_header = headers.known.get(text[:at]) if origin is headers.origin else None
+            if known_header is None:
+                known_header = headers.of(text, at, origin)
+                if known_header is None:
+                    return None
+            header, payload = known_header, text[at:]
         return templates.made(payload, header, origin, offset, id, text)
 
     lines = ObjectLines()

@@ -114,6 +114,8 @@ class Unit:
         self.digits: set[str] = set()
         #: Those that can be no text that means nothing, but perhaps blanks.
         self.telling: set[str] = set()
+        #: Those that are addresses in dotted quads.
+        self.addresses: set[str] = set()
         #: Variables of whole numbers.
         self.ints: set[str] = set()
         #: Variables of what was remembered of a text, and that text's.
@@ -182,6 +184,8 @@ class Unit:
                 self.env.looked[(name,)] = variable
             if groups.tidy:
                 self.solid.add(variable)
+            if name in groups.addresses:
+                self.addresses.add(variable)
             if kind is str:
                 self.known(variable, groups.regex, number)
             elif kind is not None:

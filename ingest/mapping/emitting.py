@@ -128,6 +128,8 @@ class Groups:
     fixed: dict[str, str] = field(default_factory=dict)
     #: What stands below `labels`: the text of a label → the name of its field.
     labels: dict[str, str] = field(default_factory=dict)
+    #: Fields of digits and dots: an address in dotted quads, or the line is not as others are.
+    addresses: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

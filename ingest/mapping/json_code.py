@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 PLAIN_FRAMES = frozenset({"text", "json", "access", "csv", "cef", "leef", "kv"})
 
 
+#: Objects with so many members that may be missing are asked first whether all of them are.
+MIN_TOGETHER = 4
+
+
 class JsonAssembler(Assembler):
     """Writes the end of one function."""
 
@@ -145,6 +149,9 @@ class JsonAssembler(Assembler):
         for key, child in tree.items():
             label = _braced(orjson.dumps(key).decode())
             if not isinstance(child, Known):
+                if _may_all_be_missing(child):
+                    perhaps.append(self._together(label, child))
+                    continue
                 text, sure = self._braces(child)
                 if sure:
                     certain.append(f"{label}:{text}")
@@ -162,6 +169,18 @@ class JsonAssembler(Assembler):
         if certain:
             return f"{{{{{','.join(certain)}{rest}}}}}", True
         return rest, False
+
+    def _together(self, label: str, tree: Tree) -> str:
+        """Write an object whose members are often all missing; its variable."""
+        w = self.w
+        codes = {child.code for child in tree.values() if isinstance(child, Known)}
+        name = w.name("j")
+        w.line(f"{name} = ''")
+        with w.block(f"if {' or '.join(f'{code} is not None' for code in sorted(codes))}:"):
+            text, _ = self._braces(tree)
+            w.line(f"{name} = f'{text}'")
+            w.line(f"{name} = f',{label}:{{{{{{{name}[1:]}}}}}}'")
+        return name
 
     def _object_or_nothing(self, label: str, inside: str) -> str:
         """Write a member that is left out if it is empty; its variable."""
@@ -204,6 +223,13 @@ class JsonAssembler(Assembler):
 
     def _unknown_route(self, value: str) -> str:
         return f"route_of_json({value})"
+
+
+def _may_all_be_missing(tree: Tree) -> bool:
+    """Whether an object has many members, of which none is sure."""
+    return len(tree) >= MIN_TOGETHER and all(
+        isinstance(child, Known) and not child.sure for child in tree.values()
+    )
 
 
 def _braced(text: str) -> str:

@@ -51,6 +51,12 @@ class SpreadCode:
     def _endpoint(self, statement: Spread, operand: Operand) -> None:
         """An endpoint, which is an address more often than not."""
         w, value = self.w, operand.code
+        if value in self.unit.addresses:
+            w.line(f"try: inet_pton(INET, {value})")
+            w.line(f"except (OSError, ValueError): return {self.unit.unusual}")
+            for target in statement.targets[:2]:
+                self.unit.put(target, value, sure=True, plain=True, form=SAFE)
+            return
         names = [w.name("t") for _ in statement.targets]
         shown, ip, domain, port = names
         whole = w.name("v")
