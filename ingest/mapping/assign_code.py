@@ -83,7 +83,7 @@ class AssignCode:
             w.line(f"{out} = {slow}")
             return
         table, number = w.bind({}, "X"), code in self.unit.ints
-        test = "" if number else f" if {code}.__class__ is str else {slow}"
+        test = "" if number else f" if ({code}).__class__ is str else {slow}"
         w.line(f"{out} = {table}.get({code}, EMPTY){test}")
         make = f"kept({table}, {code}, {slow})"
         if number:
