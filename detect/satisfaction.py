@@ -7,6 +7,7 @@ for the usual case.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right, insort
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -70,7 +71,7 @@ class _Events:
         return high - low >= self._threshold
 
 
-class _Moving:
+class _Moving(ABC):
     """Follows a window whose bounds only grow."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
@@ -87,14 +88,14 @@ class _Moving:
             self._leave(entry[VALUE])
         self._low, self._high = low, high
 
-    def _reset(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _reset(self) -> None: ...
 
-    def _enter(self, value: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _enter(self, value: str) -> None: ...
 
-    def _leave(self, value: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _leave(self, value: str) -> None: ...
 
 
 class _Present(_Moving):

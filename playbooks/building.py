@@ -210,7 +210,9 @@ class _Builder(VerbChecks):
                     if name in STEP_FIELDS:
                         self._complain((*at, "let", name), f"'{name}' is the step's own")
                 known = {name: value for name, value in values.items() if value is not None}
-                return LetStep(step.id, condition, known, step.on_error, step.always)
+                return LetStep(
+                    step.id, condition, known, on_error=step.on_error, always=step.always
+                )
             case model.ParallelStep():
                 return self._parallel(step, at, condition)
             case model.EachStep():
@@ -220,7 +222,14 @@ class _Builder(VerbChecks):
                     name: self._input(value, (*at, "with", name), RUN_NAMES)
                     for name, value in step.inputs.items()
                 }
-                return RunStep(step.id, condition, step.run, inputs, step.on_error, step.always)
+                return RunStep(
+                    step.id,
+                    condition,
+                    step.run,
+                    inputs,
+                    on_error=step.on_error,
+                    always=step.always,
+                )
             case model.ApprovalStep():
                 return self._approval(step, at, condition)
             case model.WaitStep():
@@ -278,7 +287,13 @@ class _Builder(VerbChecks):
         if items is None:
             return None
         return EachStep(
-            step.id, condition, items, do, step.for_each.join, step.on_error, step.always
+            step.id,
+            condition,
+            step.for_each.join,
+            items,
+            do,
+            on_error=step.on_error,
+            always=step.always,
         )
 
     def _parallel(
@@ -301,7 +316,14 @@ class _Builder(VerbChecks):
             self._complain((*inner, "join", "min_success"), message)
         if len(branches) > self._document.limits.max_fanout:
             self._complain((*inner, "branches"), "more branches than limits.max_fanout")
-        return ParallelStep(step.id, condition, tuple(branches), join, step.on_error, step.always)
+        return ParallelStep(
+            step.id,
+            condition,
+            join,
+            tuple(branches),
+            on_error=step.on_error,
+            always=step.always,
+        )
 
     def _limits(self) -> None:
         count = sum(
@@ -343,7 +365,16 @@ class _Builder(VerbChecks):
                 suggestion = nearest(name, self._guard_lists)
                 self._complain(where, f"no guard list '{name}'", suggestion)
         verification = self._verification(step, path, (*at, "verify"), names)
-        return ActionStep(path, condition, step, inputs, action, on_error, always, verification)
+        return ActionStep(
+            path,
+            condition,
+            step,
+            inputs,
+            action,
+            verification,
+            on_error=on_error,
+            always=always,
+        )
 
     def _asking(self, step: model.Act, at: KeyPath) -> None:
         """Where people decide, the playbook must say who."""

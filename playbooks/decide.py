@@ -54,6 +54,8 @@ class DecideStage:
     name = "decide"
     topic = Topics.COMMANDS
     stateful = True
+    #: Least seconds between two batches: an attacker is in until a decision is made.
+    pace = 0.04
 
     def __init__(
         self,

@@ -45,20 +45,37 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True)
-class ActionStep:
-    """An action ready to run; `action` is None where no connector serves the verb.
-
-    `inputs` is a JSON tree whose leaves may be Expressions; `path` is the step's id, for a
-    branch of a parallel "parallel.branch".
-    """
+class AnyStep:
+    """What every step has; `path` is its id, for a branch of a parallel "parallel.branch"."""
 
     path: str
     condition: Expression | None
+    on_error: str = field(default="stop", kw_only=True)
+    always: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedStep(AnyStep):
+    """Actions at the same time, and how many of them must succeed."""
+
+    join: model.Join
+
+    @property
+    def needed(self) -> int | None:
+        """How many must succeed; None if none may fail."""
+        return 1 if self.join.any else self.join.min_success
+
+
+@dataclass(frozen=True, slots=True)
+class ActionStep(AnyStep):
+    """An action ready to run; `action` is None where no connector serves the verb.
+
+    `inputs` is a JSON tree whose leaves may be Expressions.
+    """
+
     spec: model.Act
     inputs: Mapping[str, Any]
     action: Action | None
-    on_error: str = "stop"
-    always: bool = False
     verification: Verification | None = None
 
     @property
@@ -72,97 +89,57 @@ class ActionStep:
 
 
 @dataclass(frozen=True, slots=True)
-class LetStep:
+class LetStep(AnyStep):
     """Values for later steps."""
 
-    path: str
-    condition: Expression | None
     values: Mapping[str, Expression]
-    on_error: str = "stop"
-    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class ParallelStep:
+class ParallelStep(JoinedStep):
     """Actions at the same time."""
 
-    path: str
-    condition: Expression | None
     branches: tuple[ActionStep, ...]
-    join: model.Join
-    on_error: str = "stop"
-    always: bool = False
-
-    @property
-    def needed(self) -> int | None:
-        """How many branches must succeed; None if none may fail."""
-        return 1 if self.join.any else self.join.min_success
 
 
 @dataclass(frozen=True, slots=True)
-class EachStep:
+class EachStep(JoinedStep):
     """An action for each item of a list; `do.path` is the step's id, items add their number."""
 
-    path: str
-    condition: Expression | None
     items: Expression
     do: ActionStep
-    join: model.Join
-    on_error: str = "stop"
-    always: bool = False
-
-    @property
-    def needed(self) -> int | None:
-        """How many items must succeed; None if none may fail."""
-        return 1 if self.join.any else self.join.min_success
 
 
 @dataclass(frozen=True, slots=True)
-class ApprovalStep:
+class ApprovalStep(AnyStep):
     """A question to people."""
 
-    path: str
-    condition: Expression | None
     spec: model.Approval
     message: Template
     exclude: tuple[Expression, ...]
     together: Expression | None = None
-    on_error: str = "stop"
-    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class RunStep:
+class RunStep(AnyStep):
     """Another playbook; `inputs` is a JSON tree whose leaves may be Expressions."""
 
-    path: str
-    condition: Expression | None
     playbook: str
     inputs: Mapping[str, Any]
-    on_error: str = "stop"
-    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class WaitStep:
+class WaitStep(AnyStep):
     """A pause of `duration` ms."""
 
-    path: str
-    condition: Expression | None
     duration: int
-    on_error: str = "stop"
-    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class StopStep:
+class StopStep(AnyStep):
     """The end of the run, on purpose."""
 
-    path: str
-    condition: Expression | None
     reason: Template
-    on_error: str = "stop"
-    always: bool = False
 
 
 Step = ActionStep | LetStep | ParallelStep | EachStep | RunStep | ApprovalStep | WaitStep | StopStep

@@ -158,6 +158,9 @@ class StepState(Kept):
     ended: int = 0
 
 
+_PENDING = StepState()
+
+
 class TimelineEntry(Kept):
     """One event, in short, for the report."""
 
@@ -220,7 +223,7 @@ class RunState(Kept):
 
     def step(self, path: str) -> StepState:
         """The state of a step; one that has not begun is pending."""
-        return self.steps.get(path) or StepState()
+        return self.steps.get(path) or _PENDING
 
     def unanswered(self) -> Iterator[Effect]:
         """Effects that were sent and have no result, complete, to be sent (again)."""

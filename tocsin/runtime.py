@@ -39,7 +39,7 @@ SLICE = 100
 #: Least seconds between two batches of a stage, of a stage with state, and of a sink, which nobody
 #: waits for. Each batch costs a commit, on Kafka with state a transaction for each partition: at
 #: 1,000 records a second without a pace there were hundreds a second, and the broker was the
-#: busiest process of all.
+#: busiest process of all. A stage that somebody waits for may say a `pace` of its own.
 STAGE_PACE, STATEFUL_PACE, SINK_PACE = 0.03, 0.08, 0.5
 #: Wait before trying the log or store again: doubled from the first to the second, seconds.
 RETRY_FIRST, RETRY_LAST = 0.1, 5.0
@@ -193,7 +193,7 @@ class StageRunner(Runner):
             stage.name, stage.topic, log, clock=clock, metrics=metrics, batch_size=batch_size
         )
         self.stateful = stage.stateful
-        self.pace = STATEFUL_PACE if stage.stateful else STAGE_PACE
+        self.pace = getattr(stage, "pace", STATEFUL_PACE if stage.stateful else STAGE_PACE)
         self._stage = stage
         self._next_tick = 0.0
 
