@@ -20,9 +20,6 @@ from tocsin.errors import ConnectorError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
 
 VERB = "cloud.isolate_instance"
 VERSION = "2016-11-15"
@@ -73,14 +70,9 @@ class AwsInstance(Aws[AwsInstanceConfig]):
     MANIFEST = MANIFEST
     SERVICE = "ec2"
 
-    def __init__(
-        self,
-        config: AwsInstanceConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        self._group = config.quarantine_group
+    @property
+    def _group(self) -> str:
+        return self._config.quarantine_group
 
     def deeds(self) -> Mapping[str, Deed]:
         return {VERB: Deed(self._isolate, self._restore, self._isolated)}
@@ -102,7 +94,11 @@ class AwsInstance(Aws[AwsInstanceConfig]):
             await self.query(call, "CreateTags", VERSION, **tag)
             await self._set(call, interface, [self._group])
             before[name] = groups
-        return {"instance": call.target, "group": self._group, "groups_before": before}
+        return {
+            "instance": call.target,
+            "group": self._group,
+            "groups_before": before,
+        }
 
     async def _restore(self, call: Call, proof: Mapping[str, Any]) -> Done:
         restored: dict[str, list[str]] = {}

@@ -34,9 +34,6 @@ from tocsin.errors import ConnectorError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
 
 #: Most pages of a list that are read.
 MAX_PAGES = 100
@@ -73,14 +70,9 @@ class Cloudflare(Product[CloudflareConfig]):
 
     MANIFEST = MANIFEST
 
-    def __init__(
-        self,
-        config: CloudflareConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        self._lists = f"/accounts/{config.account}/rules/lists"
+    @property
+    def _lists(self) -> str:
+        return f"/accounts/{self._config.account}/rules/lists"
 
     def deeds(self) -> Mapping[str, Deed]:
         return {BLOCK_IP.verb: Deed(self._block, self._unblock, self._blocked)}

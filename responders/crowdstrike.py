@@ -7,6 +7,7 @@ its status is `containment_pending`, which the proof tells.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from responders.base import Call, Manifest
@@ -18,9 +19,6 @@ from tocsin.errors import ConnectorError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
 
 _HELD = ("contained", "containment_pending")
 
@@ -51,14 +49,9 @@ class Crowdstrike(Product[CrowdstrikeConfig]):
 
     MANIFEST = MANIFEST
 
-    def __init__(
-        self,
-        config: CrowdstrikeConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        self._tokens = Tokens(self, f"{config.url}/oauth2/token", config)
+    @cached_property
+    def _tokens(self) -> Tokens:
+        return Tokens(self, f"{self._config.url}/oauth2/token", self._config)
 
     def deeds(self) -> Mapping[str, Deed]:
         return {ISOLATE.verb: Deed(self._contain, self._lift, self._contained)}

@@ -7,6 +7,7 @@ The state of a machine is its last isolate or unisolate action that was not give
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from responders.base import Call, Manifest
@@ -27,9 +28,7 @@ from tocsin.errors import ConnectorError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
+    from responders.oauth import Tokens
 
 #: Ends of a machine action that changed nothing.
 _VOID = ("Failed", "TimeOut", "Cancelled")
@@ -60,14 +59,10 @@ class Defender(Product[DefenderConfig]):
 
     MANIFEST = MANIFEST
 
-    def __init__(
-        self,
-        config: DefenderConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        self._tokens = tokens(self, config, "https://api.securitycenter.microsoft.com/.default")
+    @cached_property
+    def _tokens(self) -> Tokens:
+        scope = "https://api.securitycenter.microsoft.com/.default"
+        return tokens(self, self._config, scope)
 
     def deeds(self) -> Mapping[str, Deed]:
         return {ISOLATE.verb: Deed(self._isolate, self._release, self._isolated)}

@@ -8,6 +8,7 @@ their own tenant, where we can revoke nothing: they are refused.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from responders.base import Call, Manifest
@@ -27,9 +28,7 @@ from tocsin.errors import ConnectorError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
+    from responders.oauth import Tokens
 
 _TOKENS = (
     "Minutes until all services see it; access tokens live up to an hour where access is not "
@@ -59,14 +58,9 @@ class Entra(Product[EntraConfig]):
 
     MANIFEST = MANIFEST
 
-    def __init__(
-        self,
-        config: EntraConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        self._tokens = tokens(self, config, "https://graph.microsoft.com/.default")
+    @cached_property
+    def _tokens(self) -> Tokens:
+        return tokens(self, self._config, "https://graph.microsoft.com/.default")
 
     def deeds(self) -> Mapping[str, Deed]:
         return {

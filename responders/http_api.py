@@ -18,9 +18,6 @@ from tocsin.errors import ConnectorError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
 
 READ, SEND, CONTAIN = "http.read", "http.send", "containment.http"
 
@@ -104,15 +101,6 @@ class HttpApi(Product[HttpConfig]):
 
     MANIFEST = MANIFEST
 
-    def __init__(
-        self,
-        config: HttpConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        self._endpoints = config.endpoints
-
     def deeds(self) -> Mapping[str, Deed]:
         return {
             READ: Deed(lambda call: self._request(call, "read")),
@@ -122,14 +110,14 @@ class HttpApi(Product[HttpConfig]):
 
     async def ping(self) -> str:
         """Check the names and the secrets; nothing is sent."""
-        for name, endpoint in self._endpoints.items():
+        for name, endpoint in self._config.endpoints.items():
             for other in filter(None, (endpoint.undo, endpoint.probe)):
                 self._endpoint(other)
             if endpoint.kind == "contain" and not endpoint.undo:
                 raise ConnectorError("invalid", f"endpoint {name} contains and names no undo")
             for reference in endpoint.headers.values():
                 self.secret(reference)
-        return f"http has the endpoints {', '.join(sorted(self._endpoints))}; not tried"
+        return f"http has the endpoints {', '.join(sorted(self._config.endpoints))}; not tried"
 
     async def _request(self, call: Call, kind: str) -> Done:
         endpoint = self._of_kind(call.target, kind)
@@ -167,8 +155,8 @@ class HttpApi(Product[HttpConfig]):
         return {"status": answer.status, "answer": told}
 
     def _endpoint(self, name: str) -> Endpoint:
-        if (found := self._endpoints.get(name)) is None:
-            known = ", ".join(sorted(self._endpoints)) or "none"
+        if (found := self._config.endpoints.get(name)) is None:
+            known = ", ".join(sorted(self._config.endpoints)) or "none"
             raise ConnectorError("invalid", f"no endpoint is called {name}; configured: {known}")
         return found
 

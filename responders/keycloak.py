@@ -8,6 +8,7 @@ expire; how long that can be is asked of the realm and told as `residual_seconds
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from responders.base import Call, Manifest
@@ -30,9 +31,6 @@ from tocsin.errors import ConnectorError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import httpx
-
-    from tocsin.clock import Clock
 
 _TOKENS = "Access tokens that are checked offline live on until they expire (residual_seconds)."
 
@@ -62,17 +60,13 @@ class Keycloak(Product[KeycloakConfig]):
 
     MANIFEST = MANIFEST
 
-    def __init__(
-        self,
-        config: KeycloakConfig,
-        transport: httpx.AsyncBaseTransport | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(config, transport, clock)
-        realm = segment(config.realm)
-        self._admin = f"{config.url}/admin/realms/{realm}"
-        token = f"{config.url}/realms/{realm}/protocol/openid-connect/token"
-        self._tokens = Tokens(self, token, config)
+    @cached_property
+    def _tokens(self) -> Tokens:
+        url = f"{self._realm('')}/protocol/openid-connect/token"
+        return Tokens(self, url, self._config)
+
+    def _realm(self, admin: str) -> str:
+        return f"{self._config.url}{admin}/realms/{segment(self._config.realm)}"
 
     def deeds(self) -> Mapping[str, Deed]:
         return {
@@ -84,6 +78,8 @@ class Keycloak(Product[KeycloakConfig]):
     async def ping(self) -> str:
         """Count the users that may be seen."""
         count = await self._ask(Call("", "", {}, "", 10_000), "GET", "/users/count")
+        if not isinstance(count, int):
+            raise self.refused("the answer is no number of users")
         return f"keycloak: realm {self._config.realm} has {count} users"
 
     async def _list(self, call: Call) -> Done:
@@ -170,7 +166,7 @@ class Keycloak(Product[KeycloakConfig]):
         params: Mapping[str, str] | None = None,
     ) -> Any:
         headers = await self._tokens.bearer(call, self._clock.now())
-        url = self._admin + path
+        url = self._realm("/admin") + path
         try:
             answer = await self.send(call, method, url, headers=headers, params=params, json=json)
         except ConnectorError as error:

@@ -146,7 +146,8 @@ class Product(ABC, Generic[C]):
         for name in self.manifest.secrets:
             if getattr(self._config, name):
                 self.secret(getattr(self._config, name))
-        return await self.ping()
+        # A sentence may repeat what the product said, and that what it was sent.
+        return http.hidden(await self.ping(), self._shown)
 
     async def close(self) -> None:
         """Close idle connections."""
