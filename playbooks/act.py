@@ -21,6 +21,7 @@ from playbooks.act_keeping import Keeping
 from playbooks.act_model import Place, Policy, Route, Step
 from playbooks.act_partition import Lane, Partition, Work
 from playbooks.act_writes import NAME, Write, apply, book, expiry_record, lane_of, read
+from playbooks.ended import KEPT_WHOLE
 from playbooks.reconciler import Reconciler
 from tocsin.contracts import Effect, Mode, Topics
 from tocsin.deadletters import dead_letters
@@ -67,8 +68,8 @@ class ActWorker:
 
     `bindings` maps each verb to the name of the connector that serves it (see
     `responders.catalog.bind`); `guards` gives the site's guards as of now and is asked each
-    tick, outside the event loop. Raises ConfigError if a binding names no connector, or one
-    without that verb.
+    tick, outside the event loop; `kept_whole` is how long effects are kept whole, ms. Raises
+    ConfigError if a binding names no connector, or one without that verb.
     """
 
     name = NAME
@@ -87,8 +88,10 @@ class ActWorker:
         notify_in_dry_run: bool = False,
         reconcile: ReconcileSettings | None = None,
         answer_line: AnswerLine | None = None,
+        kept_whole: int = KEPT_WHOLE,
     ) -> None:
         self._log = log
+        self._kept_whole = kept_whole
         self._connectors = connectors
         self._guards = guards
         self._clock = clock
@@ -153,7 +156,13 @@ class ActWorker:
 
     async def _session(self) -> None:
         session = _Session(
-            self._policy, self._calls, self._clock, self._metrics, self._log, self._works
+            self._policy,
+            self._calls,
+            self._clock,
+            self._metrics,
+            self._log,
+            self._works,
+            self._kept_whole,
         )
         subscription = await self._log.subscribe(
             NAME, Topics.EFFECTS, stateful=True, listener=session
@@ -187,7 +196,9 @@ class _Session:
         metrics: Metrics,
         log: Log,
         works: Callable[[], None],
+        kept_whole: int,
     ) -> None:
+        self._kept_whole = kept_whole
         self.policy = policy
         self._works = works
         self._calls = calls
@@ -371,7 +382,7 @@ class _Session:
         """Made anew for another state: the partition was away meanwhile."""
         keeping = self._kept.get(partition)
         if keeping is None or keeping.state is not state:
-            keeping = self._kept[partition] = Keeping(state)
+            keeping = self._kept[partition] = Keeping(state, self._kept_whole)
         return keeping
 
     async def _tick_all(self, current: Callable[[], SiteGuards]) -> None:

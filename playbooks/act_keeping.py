@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 from playbooks import guards, leases
 from playbooks.act_model import RETENTION
-from playbooks.act_records import EFFECT, LEASE, effect_ended, forget_old, shrink_effect
+from playbooks.act_records import (
+    EFFECT,
+    LEASE,
+    effect_ended,
+    forget_old,
+    shrink_effect,
+    shrink_lease,
+)
 from playbooks.act_undo import expiry
 from playbooks.ended import KEPT_WHOLE, Agenda, forgotten_at, shrinks_at
 from tocsin.contracts import Lease, LeaseState
@@ -29,8 +36,10 @@ if TYPE_CHECKING:
 class Keeping:
     """The hints of one partition, made from its state."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, kept_whole: int = KEPT_WHOLE) -> None:
+        """`kept_whole` is how long an answered effect is kept as it is, ms."""
         self.state = state
+        self._kept_whole = kept_whole
         self._leases: list[tuple[int, str]] = []
         self._shrinking, self._forgetting = Agenda(), Agenda()
         for key in state:
@@ -47,18 +56,19 @@ class Keeping:
     def _note(self, key: str) -> None:
         if key.startswith(EFFECT):
             if (ended := effect_ended(self.state, key)) is not None:
-                self._shrinking.add(key, shrinks_at(ended, KEPT_WHOLE))
+                self._shrinking.add(key, shrinks_at(ended, self._kept_whole))
         elif key.startswith(LEASE) and (kept := raw(self.state, key)) is not None:
             lease = Lease.model_validate_json(kept)
             if lease.state is LeaseState.RELEASED:
-                self._forgetting.add(key, forgotten_at(lease.changed))
+                self._shrinking.add(key, shrinks_at(lease.changed, self._kept_whole))
             elif (when := leases.due(lease)) is not None:
                 heappush(self._leases, (when, key))
 
     def sweep(self, committed: int, now: int) -> None:
         """Shrink what ended a while ago, forget what cannot come again (`committed` offset)."""
         for key in self._shrinking.due(now):
-            if (ended := shrink_effect(self.state, key)) is not None:
+            shrink = shrink_lease if key.startswith(LEASE) else shrink_effect
+            if (ended := shrink(self.state, key)) is not None:
                 self._forgetting.add(key, forgotten_at(ended))
         for key in list(self._forgetting.due(now)):
             if (again := forget_old(self.state, key, committed, now - RETENTION)) is not None:

@@ -88,6 +88,20 @@ def shrink_effect(state: State, key: str) -> int | None:
     return at
 
 
+def shrink_lease(state: State, key: str) -> int | None:
+    """Keep a released lease in short: its version and generation, for when it is opened again.
+
+    Returns when it was released, None if it is in force.
+    """
+    stored = raw(state, key)
+    lease = None if stored is None else Lease.model_validate_json(stored)
+    if lease is None or lease.state is not LeaseState.RELEASED:
+        return None
+    short = lease.model_copy(update={"holders": (), "proof": {}, "undo_inputs": {}})
+    put(state, key, short.model_dump_json(exclude_none=True, exclude_defaults=True).encode())
+    return lease.changed
+
+
 def forget_old(state: State, key: str, committed: int, before: int) -> int | None:
     """Delete what ended before then and cannot be delivered again (`committed` offset).
 

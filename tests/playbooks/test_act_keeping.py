@@ -12,7 +12,16 @@ from playbooks.act_undo import begin_expiry, finish_undo
 from playbooks.ended import KEPT_WHOLE
 from playbooks.leases import lease_id
 from tests.playbooks.effects_on_trial import T0, block, block_action, no_guards
-from tocsin.contracts import Effect, EffectStatus, Failure, Mode, Result, Returned, Topics
+from tocsin.contracts import (
+    Effect,
+    EffectStatus,
+    Failure,
+    LeaseState,
+    Mode,
+    Result,
+    Returned,
+    Topics,
+)
 from tocsin.state import KeyedState, raw
 
 MINUTE = 60_000
@@ -128,6 +137,13 @@ def test_a_lease_comes_up_when_it_is_due_and_is_forgotten_when_released() -> Non
         finish_undo(here.state, expiry, place, step.invocation, Outcome({"rule": 7}))
         here.keeping.noted(expiry, before)
         assert here.keeping.due(lease.expires + MINUTE) == []
+        here.keeping.sweep(9, lease.expires + MINUTE)
+        whole = raw(here.state, LEASE + lease.id)
+        here.keeping.sweep(9, lease.expires + KEPT_WHOLE + MINUTE)
+        assert len(raw(here.state, LEASE + lease.id) or b"") < len(whole or b"") - 100
+        known = read_lease(here.state, VERB, "192.0.2.1")
+        assert known is not None
+        assert (known.state, known.generation) == (LeaseState.RELEASED, 1)
         here.keeping.sweep(9, lease.expires + RETENTION)
         assert LEASE + lease.id in here.state
         here.keeping.sweep(9, lease.expires + RETENTION + 2 * MINUTE)
