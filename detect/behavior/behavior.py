@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from detect.behavior.detector import Detector
     from detect.behavior.models.asking import ModelMemory
+    from detect.behavior.models.days import Gathered
     from detect.behavior.models.standing import Standings
     from detect.behavior.options import Options
     from tocsin.contracts import Finding
@@ -160,6 +161,12 @@ class BehaviorStage:
         for memory in self._models.values():
             for key, value in memory.every():
                 standings.restore(*key, orjson.dumps(value))
+
+    def days(self, gathered: Gathered) -> None:
+        """Add users' days of the partitions that this stage has worked on."""
+        for memory in self._models.values():
+            for prefix, value in memory.days.every():
+                gathered.add(prefix, value)
 
     def end(self, state: State) -> Iterator[Outgoing]:
         """The time after which nothing comes any more, for events that are read to their end."""

@@ -32,7 +32,7 @@ from tocsin.log.base import TopicPartition
 from tocsin.log.sqlite import SqliteLog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from detect.behavior.detector import Spec
     from detect.behavior.models.days import Learnable
@@ -178,11 +178,13 @@ def standing(spec: Spec, histories: list[Calibration], budget: float) -> dict[st
 async def learnable(log: Log, days: int) -> list[Learnable]:
     """Users' days of the last `days`, in every partition, with what analysts said of them."""
     gathered = Gathered()
-    async for key, value in kept(log):
-        prefix, _, _ = key.partition("|")
-        if prefix in (DAY_PREFIX, JUDGED):
-            gathered.add(prefix, orjson.loads(value))
+    async for key, value in kept(log, _of_days):
+        gathered.add(key.partition("|")[0], orjson.loads(value))
     return gathered.rows(days)
+
+
+def _of_days(key: str) -> bool:
+    return key.partition("|")[0] in (DAY_PREFIX, JUDGED)
 
 
 class Stood(NamedTuple):
@@ -240,14 +242,15 @@ def _of_status(key: str) -> bool:
     return key == STANDING or key.partition("|")[0] in ("calibration", WATCH, BESIDE)
 
 
-async def kept(log: Log) -> AsyncIterator[tuple[str, bytes]]:
-    """Key and value of all that the behavior stage keeps, in every partition."""
+async def kept(log: Log, wanted: Callable[[str], bool]) -> AsyncIterator[tuple[str, bytes]]:
+    """Key and value of what is wanted of all that the behavior stage keeps, in every partition."""
     partitions = sorted(await log.end_offsets(BehaviorStage.topic))
     if isinstance(log, SqliteLog):
         progress = await log.progress(BehaviorStage.name, partitions, stateful=True)
         for each in progress.values():
-            for item in each.state.items():
-                yield item
+            for key, value in each.state.items():
+                if wanted(key):
+                    yield key, value
         return
     from tocsin.log.faust_group import changelog_of
 
@@ -259,9 +262,10 @@ async def kept(log: Log) -> AsyncIterator[tuple[str, bytes]]:
             if not records:
                 break
             for record in records:
-                last[(record.key or b"").decode()] = record.value or None
+                name = (record.key or b"").decode()
+                if wanted(orjson.loads(name).partition(":")[2]):
+                    last[name] = record.value or None
             offset = records[-1].offset + 1
-    for name, value in last.items():
-        inner = orjson.loads(name).partition(":")[2]
-        if value is not None and inner:
-            yield inner, orjson.dumps(orjson.loads(value)[0])
+    for name, stored in last.items():
+        if stored is not None:
+            yield orjson.loads(name).partition(":")[2], orjson.dumps(orjson.loads(stored)[0])

@@ -17,13 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from detect.behavior.models.days import Gathered
 from tocsin.cli.judging import learnable
 from tocsin.errors import ConfigError, TocsinError
+from tocsin.log.sqlite import SqliteLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from detect.behavior.behavior import BehaviorStage
+    from detect.behavior.models.days import Learnable
     from tocsin.behavior_config import RetrainSettings
     from tocsin.clock import Clock
     from tocsin.log.base import Log
@@ -49,6 +53,7 @@ class Retraining:
         log: Log,
         clock: Clock,
         *,
+        stages: Sequence[BehaviorStage] = (),
         interval: float = INTERVAL,
     ) -> None:
         if missing := [
@@ -61,6 +66,7 @@ class Retraining:
         self._directory = directory
         self._log = log
         self._clock = clock
+        self._stages = stages
         self._interval = interval
         self._stopping = asyncio.Event()
 
@@ -96,8 +102,16 @@ class Retraining:
                     self._note(kind, now)
                 return None
             self._note(kind, now)
-            days = await learnable(self._log, settings.days)
+            days = self._here(settings.days) or await learnable(self._log, settings.days)
             return await self._trained(days, settings.seconds)
+
+    def _here(self, days: int) -> list[Learnable]:
+        """What this process has in memory, where that is everything: the log is its own."""
+        gathered = Gathered()
+        if isinstance(self._log, SqliteLog):
+            for stage in self._stages:
+                stage.days(gathered)
+        return gathered.rows(days)
 
     async def _trained(self, days: Any, seconds: int) -> dict[str, Any]:
         process = await asyncio.create_subprocess_exec(

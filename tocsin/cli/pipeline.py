@@ -211,7 +211,10 @@ class Pipeline:
         behavior = self.settings.behavior
         if behavior.enabled and behavior.models.retrain and "behavior" in wanted:
             directory = self.settings.data_dir / "models"
-            yield Retraining({**behavior.models.retrain}, directory, self.log, self.clock)
+            yield Retraining(
+                *(behavior.models.retrain, directory, self.log, self.clock),
+                stages=self._behaving,
+            )
         yield from self.knowledge.workers(self.log, self.metrics)
         if "index" in wanted:
             for topic in INDEXED:

@@ -162,13 +162,21 @@ class Ring:
         """Keys and values that changed since the last time."""
         for name in self._dirty:
             prefix, _, slot = name.partition("|")
-            if prefix == DAYS:
-                number, day = self._days[int(slot)]
-                yield name, [number, day.entity, day.day, int(day.open), day.row]
-            else:
-                number, j = self._judged[int(slot)]
-                yield name, [number, j.at, j.entity, j.day, int(j.true), j.row]
+            yield name, self._packed(prefix, int(slot))
         self._dirty = {}
+
+    def every(self) -> Iterator[tuple[str, list[Any]]]:
+        """Prefix and value of all that is kept."""
+        for prefix, slots in ((DAYS, self._days), (JUDGED, self._judged)):
+            for slot in slots:
+                yield prefix, self._packed(prefix, slot)
+
+    def _packed(self, prefix: str, slot: int) -> list[Any]:
+        if prefix == DAYS:
+            number, day = self._days[slot]
+            return [number, day.entity, day.day, int(day.open), day.row]
+        number, j = self._judged[slot]
+        return [number, j.at, j.entity, j.day, int(j.true), j.row]
 
 
 def _judged(value: Sequence[Any]) -> Judged:

@@ -177,7 +177,9 @@ def test_the_stage_keeps_days_and_verdicts_of_alerts() -> None:
         ["default|user|ada", MONDAY // DAY + n] for n in (0, 1)
     ]
     assert [kept[f"judged|{n}"][3] for n in (0, 1)] == [MONDAY // DAY, MONDAY // DAY + 2]
-    assert not replay.memory.models.days.restore("profile", "x", [])
+    ring = replay.memory.models.days
+    assert not ring.restore("profile", "x", [])
+    assert [*map(list, kept.values())] == [value for _, value in ring.every()]
 
 
 def test_the_detector_adds_what_the_model_makes_of_the_day() -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tocsin.contracts import Document
 
-MINUTE = 60_000
+MINUTE, A_DAY = 60_000, 60
 
 
 class Lengths:
@@ -45,17 +45,17 @@ class Lengths:
 
 
 def requests(days: int, longer: int = 0) -> Iterator[Document]:
-    """A hundred addresses a day, each with one request; some of them are long."""
-    for number in range(days * 100):
-        at = MONDAY + number * DAY // 100
+    """Sixty addresses a day, each with one request; some of them are long."""
+    for number in range(days * A_DAY):
+        at = MONDAY + number * DAY // A_DAY
         size = 5 + number * 7 % 40 + longer
-        if number % 50 == 49:
+        if number % 30 == 29:
             size = 110 + number % 5
         yield event(
             at,
             "web",
             event={"id": f"r{number}"},
-            source={"ip": f"203.0.113.{number % 100}"},
+            source={"ip": f"203.0.113.{number % A_DAY}"},
             url={"path": "/s", "query": "q=" + "x" * size},
         )
 
@@ -120,9 +120,9 @@ def test_a_shadow_is_asked_the_same_and_alerts_nobody() -> None:
     assert told[0] == told[1]
     seen = row(beside)["shadow"]
     assert (seen["shadow"], seen["active"]) == ("b", "a")
-    assert seen["slices"] == 500
+    assert seen["slices"] == 5 * A_DAY
     assert seen["days"] == 5
-    assert sum(seen["differences"].values()) == 500
+    assert sum(seen["differences"].values()) == 5 * A_DAY
     assert 0 < seen["agreement"] < 1
     assert seen["alerts_a_day_of_shadow"] > seen["alerts_a_day"]
     assert 0 < len(seen["disagreements"]) <= MAX_TOLD
@@ -178,7 +178,7 @@ def test_evidence_for_a_promotion() -> None:
     assert "has not scored" in against(told, "c", "a")[0]
     assert "has not scored" in against(told, "b", "other")[0]
     few = row(replayed(requests(1), Lengths("a", 20), Lengths("b", 20)))
-    assert "100 slices on 1 days" in against(few, "b", "a")[0]
+    assert "60 slices on 1 days" in against(few, "b", "a")[0]
     noisy = {**told, "shadow": {**told["shadow"], "alerts_a_day_of_shadow": 9.0}}
     assert "9 alerts a day" in against(noisy, "b", "a")[0]
 
