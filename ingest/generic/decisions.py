@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ingest.document import address
 from ingest.generic.actors import ACTORS, MAX_ACTION
-from ingest.generic.outcomes import done, of_value, said, words_within
+from ingest.generic.outcomes import done, named, of_value, said, words_within
 from ingest.generic.words import spelled
 from ingest.mapping import convert
 
@@ -24,13 +24,18 @@ if TYPE_CHECKING:
 _TRANSPORTS = spelled("tcp udp icmp ipv6-icmp igmp gre esp ah sctp ospf pim vrrp ipip dccp udplite")
 
 
+#: SMTP by the names of its extensions (RFC 3848).
+_EXTENDED = frozenset({"esmtp", "esmtpa", "esmtps", "esmtpsa"})
+
+
 def _protocol(found: Candidates) -> None:
     """Of a protocol's name or number: transport or application."""
     for score, value in found.take("~protocol"):
         name = convert.transport(value)
         if name is None:
             continue
-        for part in name.replace("/", ":").split(":")[:4]:
+        for written in name.replace("/", ":").split(":")[:4]:
+            part = "smtp" if written in _EXTENDED else written
             if part in _TRANSPORTS:
                 found.offer("network.transport", score, part)
             elif not part.isdigit() and len(part) <= 24:
@@ -104,6 +109,10 @@ def _concluded(found: Candidates) -> None:
     ):
         if isinstance(told, str) and (outcome := said(told)) is not None:
             found.offer("event.outcome", 20, outcome)
+            return
+    for _, value in found.by_target.get("~etype", ()):
+        if (outcome := named(value)) is not None:
+            found.offer("event.outcome", 15, outcome)
             return
     if found.has("error.code") or found.has("error.message"):
         found.offer("event.outcome", 10, "failure")
@@ -238,7 +247,7 @@ def _asked_host(found: Candidates) -> None:
 BARE_HOST = 76
 
 
-def _requests(found: Candidates) -> None:
+def _request_lines(found: Candidates) -> None:
     """A request line is a method and a URL."""
     lines = found.take("~request")
     kept: list[Candidate] = []
@@ -251,9 +260,30 @@ def _requests(found: Candidates) -> None:
             kept.append((score, value))
     if kept:
         found.by_target["url"] = kept
+
+
+def _requests(found: Candidates) -> None:
+    """The name that a client asks for is where it goes."""
     if not found.has("destination.domain"):
         for score, value in found.by_target.get("tls.client.server_name", ()):
             found.offer("destination.domain", score // 2, value)
+
+
+def _commands(found: Candidates) -> None:
+    """A bare number is how many commands there were, or which one: no command line."""
+    for score, value in found.take("process.command_line"):
+        if not (isinstance(value, str) and value.isdigit()):
+            found.offer("process.command_line", score, value)
+
+
+_ACCOUNT = re.compile(r"[\w.-]{1,64}\\[\w.$-]{1,64}")
+
+
+def _accounts(found: Candidates) -> None:
+    """A display name with a domain before a backslash is an account's."""
+    for score, value in found.by_target.get("user.full_name", ()):
+        if isinstance(value, str) and _ACCOUNT.fullmatch(value) is not None:
+            found.offer("user", score, value)
 
 
 def _cef(found: Candidates) -> None:
@@ -292,7 +322,9 @@ def _clouds(found: Candidates) -> None:
 
 #: In order: each takes the candidates it decides about and offers what they are.
 DECISIONS: tuple[Callable[[Candidates], None], ...] = (
+    _accounts,
     *ACTORS,
+    _request_lines,
     _responses,
     _protocol,
     _outcome,
@@ -307,4 +339,5 @@ DECISIONS: tuple[Callable[[Candidates], None], ...] = (
     _mail,
     _clouds,
     _cef,
+    _commands,
 )

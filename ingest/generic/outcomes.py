@@ -22,6 +22,11 @@ _SUCCEEDED = spelled(
     "delivered connected authorized "
 )
 
+_LOGGED = frozenset({"in", "on", "out", "off"})
+
+#: Longest name of a kind of event, characters.
+MAX_KIND = 128
+
 #: How much of a sentence is looked at, characters.
 MAX_SENTENCE = 1_024
 
@@ -36,12 +41,25 @@ def words_within(text: object) -> list[str]:
 def said(text: str) -> str | None:
     """The outcome that a sentence tells, None if it tells none; failure outweighs success."""
     succeeded = False
+    before = ""
     for word in words_within(text):
         if word in _FAILED:
             return "failure"
-        if word in _SUCCEEDED:
+        if word in _SUCCEEDED or (before == "logged" and word in _LOGGED):
             succeeded = True
+        before = word
     return "success" if succeeded else None
+
+
+def named(kind: object) -> str | None:
+    """The outcome that ends the name of a kind of event (`LOGIN_FAILURE`, `sso.LoginSuccess`)."""
+    if not isinstance(kind, str) or len(kind) > MAX_KIND or " " in kind:
+        return None
+    words = words_within(kind)
+    if len(words) < 2:
+        return None
+    last = words[-1]
+    return "failure" if last in _FAILED else "success" if last in _SUCCEEDED else None
 
 
 def of_value(value: Any) -> str | None:

@@ -89,13 +89,14 @@ _USER = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _QUOTED_USER = re.compile(
-    r"\b[Uu]ser(?:name)?[ :=]{1,3}(?:'([^']{1,128})'|\"([^\"]{1,128})\"|\[([^\]]{1,128})\])"
+    r"\b[Uu]ser(?:name)?(?:[ :=]{1,3}(?:'([^']{1,128})'|\"([^\"]{1,128})\")|"
+    r"[ :=]{0,3}\[([^\]]{1,128})\])"
 )
 _FOR = re.compile(
-    r"\b(?:log(?:in|on)|password|publickey|auth\w{0,12}|sessions?|opened|closed|accepted|failed|"
+    r"\b(?i:log(?:in|on)|password|publickey|auth\w{0,12}|sessions?|opened|closed|accepted|failed|"
     r"failure|access|\w{1,24}_authenticator)\b[^.;:]{0,40}? "
     r"for (?:invalid |illegal |unknown )?(?:user )?['\"]?([A-Za-z_][\w.@\\$-]{0,63})['\"]?"
-    r"(?= from\b|\(uid| by\b|,|$)",
+    r"(?= from\b|\(uid| \((?:client|from|ip|uid)\b| by\b|,|$)",
     re.ASCII,
 )
 _DN = re.compile(r"\b(?:uid|UID|cn|CN)=([^,\s\"]{1,128}),", re.ASCII)
@@ -119,6 +120,7 @@ _MNEMONIC = re.compile(r"%([A-Z][\w/]{1,40})-(?:[A-Z0-9_]{1,20}-)?([0-7])-(\w{2,
 _TRANSPORT = re.compile(r"\b(tcp|udp|icmp|sctp|igmp)\b", re.ASCII | re.IGNORECASE)
 _COLUMNS = re.compile(r",\s?|\t|\|| ")
 
+_NO_NAMES = frozenset({"unknown", "client", "ip", "from", "peer", "host"})
 _SOURCE_WORDS = frozenset({"src", "client", "remote", "actor", "sender", "user", "on", "of"})
 _DESTINATION_WORDS = frozenset({"dst", "relay", "server", "target", "->", "=>", ">"})
 _NEITHER = spelled(
@@ -274,7 +276,7 @@ def _addresses(text: str, found: Candidates, ceiling: int) -> None:
         found.addresses[ip] = None
         side = _side(text[max(0, match.start() - 48) : match.start()])
         name = match["name"]
-        if name and name.lower() in ("unknown", "client", "ip", "from", "peer", "host"):
+        if name and (name.isdigit() or name.lower() in _NO_NAMES):
             name = None
         if side == "neither":
             continue

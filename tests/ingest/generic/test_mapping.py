@@ -385,3 +385,27 @@ def test_a_method_that_is_no_verb_and_a_logger_are_not_what_they_seem() -> None:
     assert "http.request.method" not in event
     assert "observer.name" not in event
     assert of_json(method="PROPFIND", url="/a")["http.request.method"] == "PROPFIND"
+
+
+def test_the_name_of_a_kind_of_event_ends_with_its_outcome() -> None:
+    for kind, outcome in (
+        ("USER_CONNECTION_SUCCESS", "success"),
+        ("com.example.sso.LoginFailure", "failure"),
+        ("SUCCESS_RATE", None),
+        ("Success", None),
+        ("the last attempt was a success", None),
+    ):
+        assert of_json(type=kind).get("event.outcome") == outcome, kind
+
+
+def test_a_request_line_says_whose_the_status_is() -> None:
+    event = of_json(request="DELETE /a.tgz HTTP/1.1", status="204")
+    assert event["http.request.method"] == "DELETE"
+    assert event["url.path"] == "/a.tgz"
+    assert event["http.response.status_code"] == 204
+    assert event["event.outcome"] == "success"
+
+
+def test_a_display_name_may_be_an_account() -> None:
+    event = of_json(users=[{"guid": "7", "displayName": "corp\\ann"}])
+    assert (event["user.name"], event["user.domain"]) == ("ann", "corp")

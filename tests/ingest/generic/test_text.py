@@ -136,6 +136,16 @@ LINES: list[tuple[str, dict[str, Any]]] = [
         {"user.name": "ann", "source.ip": "192.0.2.1"},
     ),
     ("opened https://example.com/a?b=1.", {"url.full": "https://example.com/a?b=1"}),
+    (
+        "Access is rejected for ann (client ip: 192.0.2.1)",
+        {"user.name": "ann", "source.ip": "192.0.2.1", "event.outcome": "failure"},
+    ),
+    ("Session 7 User[ann]: logged off after 3 s", {"user.name": "ann", "event.outcome": "success"}),
+    ("tty 2(192.0.2.1) closed", {"source.ip": "192.0.2.1", "source.domain": None}),
+    (
+        "queued, proto=ESMTP from=<ann@example.com> to=<bob@example.org> commands=7",
+        {"network.protocol": "smtp", "process.command_line": None},
+    ),
 ]
 
 
