@@ -15,7 +15,7 @@ from detect.behavior.sketches import short
 #: What is left of a day's peaks after a day (half-life 14 days), and of what was told (7 days).
 _FADE, _PAID = 0.5 ** (1 / 14), 0.5 ** (1 / 7)
 #: Entities of one day whose peaks are kept; bins for each doubling of 1 + score.
-KEPT, STEPS = 48, 24
+KEPT, STEPS = 48, 96
 #: How far the controller may move a budget.
 LEAST, MOST = 0.02, 4.0
 #: Alerts that the controller does not mind: with one or two nobody knows yet how many come.
@@ -75,9 +75,9 @@ class Ledger:
             self.least = min(today.values())
 
     def expected(self, score: float, entity: str = "") -> float:
-        """How many other entities score as high in a day."""
+        """How many other entities score as high in a day; of the same bin half of them do."""
         at = _bin(score)
-        above = sum(n for each, n in self.bins.items() if each >= at)
+        above = sum(n if each > at else n / 2 for each, n in self.bins.items() if each >= at)
         name = short(entity)
         above += sum(1 for each, n in self.today.items() if n >= score and each != name)
         return above / max(self.days, 1.0)
@@ -86,9 +86,9 @@ class Ledger:
         """The score that is told now: fewer than the affordable number are expected above it."""
         wanted, above, last = self.affordable(budget) * max(self.days, 1.0), 0.0, 0.0
         for at in sorted(self.bins, reverse=True):
-            above += self.bins[at]
-            if above > wanted:
+            if above + self.bins[at] / 2 > wanted:
                 return last or _score(at + 1)
+            above += self.bins[at]
             last = _score(at)
         return 0.0
 
