@@ -10,6 +10,7 @@ import asyncio
 import logging
 from base64 import b64encode
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
@@ -17,20 +18,25 @@ import httpx
 import orjson
 import yaml
 
+from responders.base import Call
+from responders.catalog import build_connectors
 from tests.cli.asking import alert, asking, load_yaml, site
 from tocsin.cli.console_pages import pages
 from tocsin.cli.main import library_levels
-from tocsin.cli.topics import values
+from tocsin.config import ConnectorSettings
 from tocsin.contracts import Topics
+from tocsin.errors import ConnectorError
 from tocsin.index.store import KINDS
+from tocsin.log.base import Outgoing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
     from pathlib import Path
 
     import pytest
 
     from tests.cli.asking import Asking
+    from tocsin.log.base import Log
 
 IP, USER, HASH = "203.0.113.9", "mallory", "a" * 64
 TICKET = {"case": "c-1", "title": "t"}
@@ -125,12 +131,19 @@ def connectors(url: str) -> dict[str, dict[str, Any]]:
     }  # fmt: skip
 
 
+STATUSES = (500, 401, 400, 200)
+
+
 class Parrot:
-    """Answers everything wrongly, and with all that it was told; `heard` is what that was."""
+    """Answers everything wrongly, and with all that it was told; `heard` is what that was.
+
+    Always with `status`, or with each of STATUSES in turn.
+    """
 
     def __init__(self) -> None:
         self.heard: list[str] = []
         self.url = ""
+        self.status: int | None = None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -155,7 +168,7 @@ class Parrot:
             body = {"access_token": "CANARY-of-a-login", "token_type": "Bearer", "expires_in": 60}
             status = 200
         else:
-            status = (500, 401, 400, 200)[len(self.heard) % 4]
+            status = self.status or STATUSES[len(self.heard) % 4]
             body = {"ok": False, "error": told, "message": told, "detail": told, "success": False}
             body |= {"errors": [{"message": told, "detail": told}], "status": "error"}
         data = orjson.dumps(body)
@@ -221,30 +234,101 @@ def playbook() -> str:
 
 async def everything_kept(world: Asking, directory: Path) -> dict[str, bytes]:
     """All that is left of a run, by where it stands."""
-    found: dict[str, bytes] = {}
-    for topic in Topics.ALL:
-        found[f"topic {topic}"] = b"\n".join([v async for v in values(world.pipeline.log, topic)])
+    pipeline = world.pipeline
+    found = {f"topic {topic}": await whole_records(pipeline.log, topic) for topic in Topics.ALL}
     for kind in KINDS:
-        found[f"store {kind}"] = orjson.dumps(await world.pipeline.store.list(kind, limit=10_000))
-    runs = await world.pipeline.store.list("runs", limit=1)
-    paths = ["/", "/api/status", "/metrics", "/approvals", "/runs", "/leases"]
-    app = world.pipeline.status_app(None, pages(world.pipeline))
+        found[f"store {kind}"] = orjson.dumps(await pipeline.store.list(kind, limit=10_000))
+    question, runs = await world.asked(), await pipeline.store.list("runs", limit=1)
+    paths = ["/", "/api/status", "/metrics", "/approvals", "/runs", "/leases", "/sign-in"]
+    paths += [f"/runs/{runs[0]['run_id']}", f"/approvals/{question.id}"]
+    app = pipeline.status_app(None, pages(pipeline))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8790"
     ) as browser:
-        for path in [*paths, f"/runs/{runs[0]['run_id']}"]:
-            answer = await browser.get(path)
-            assert answer.status_code == 200
+        for path in paths:
+            answer = await browser.get(path, follow_redirects=True)
+            assert answer.status_code == 200, path
             found[f"page {path}"] = answer.content
     return found | await asyncio.to_thread(_files, directory)
+
+
+async def whole_records(log: Log, topic: str) -> bytes:
+    """Keys, headers and values of all records."""
+    found: list[bytes] = []
+    for at, end in (await log.end_offsets(topic)).items():
+        offset = 0
+        while offset < end and (records := await log.read(at, offset, 1000)):
+            for record in records:
+                found += [record.key or b"", record.value]
+                found += [part for name, value in record.headers for part in (name.encode(), value)]
+            offset = records[-1].offset + 1
+    return b"\n".join(found)
 
 
 def _files(directory: Path) -> dict[str, bytes]:
     return {
         f"file {path.name}": path.read_bytes()
         for path in directory.rglob("*")
-        if path.is_file() and path.name != "tocsin.yaml"
+        if path.is_file() and path.name not in ("tocsin.yaml", "secret")
     }
+
+
+@dataclass
+class Left:
+    """What a run left behind, what the product heard, and what must be nowhere in the first."""
+
+    kept: dict[str, bytes]
+    heard: list[str]
+    hidden: set[str]
+
+    def leaks(self) -> set[tuple[str, str]]:
+        """Where a secret stands, and which."""
+        return {
+            (where, secret) for where, data in self.kept.items() for secret in self.hidden
+            if secret.encode() in data
+        }  # fmt: skip
+
+
+async def left_behind(directory: Path, monkeypatch: pytest.MonkeyPatch, **sections: Any) -> Left:
+    """Run every connector against the bad server; `sections` are those of the configuration."""
+    async with parrot() as bird:
+        config = site(directory, bird.url)
+        content = load_yaml(config) | sections
+        content["response"] |= {"connectors": connectors(bird.url), "bindings": BINDINGS}
+        # Not by the channel as well: who never takes a root lets the run never settle.
+        content["audit"] = {"key": "env:AUDIT_KEY", "file": "roots", "every": "1s"}
+        (directory / "playbooks" / "ask.yml").write_text(playbook(), "utf-8")
+        config.write_text(yaml.safe_dump(content), "utf-8")
+        secrets = canaries(bird.url, content)
+        secrets["AUDIT_KEY"] = b64encode(b"CANARY of the audit, 32 bytes---").decode()
+        for name, value in secrets.items():
+            monkeypatch.setenv(name, value)
+        async with asking(config, alert(), Outgoing(Topics.ALERTS, b'{"cut": "off')) as world:
+            await world.asked()
+            kept = await everything_kept(world, directory)
+    hidden = {value.rpartition("sig=")[2] for value in secrets.values()} | {"CANARY-of-a-login"}
+    hidden |= {
+        b64encode(f"{user}:{secrets[name]}".encode()).decode()
+        for user, name in (
+            ("reader", "CANARY_TAXII_PASSWORD"), ("bot@example.com", "CANARY_JIRA_TOKEN"),
+        )
+    }  # fmt: skip
+    return Left(kept, bird.heard, hidden)
+
+
+def assert_no_leaks(left: Left) -> None:
+    """No secret is anywhere, and there was something to leak and places to leak to."""
+    heard = "\n".join(left.heard) + unquote_plus("\n".join(left.heard))
+    told = {secret for secret in left.hidden if secret in heard}
+    assert len(told) >= 16, "the product has hardly heard any secret"
+    assert b"***" in left.kept["topic runs"], "no error repeats what the product said"
+    for place in ("topic dead-letters", "topic audit", "store dead_letters", "store runs"):
+        assert len(left.kept[place]) > 20, f"{place} is empty"
+    assert any(name.endswith(".html") for name in left.kept), "there is no report"
+    assert not left.leaks()
+    # Teams' webhook is a secret by itself; no other one is in a URL.
+    urls = [text.split("\r\n", 1)[0] for text in left.heard if not text.startswith("POST /flow?")]
+    assert not [url for url in urls for secret in left.hidden if secret in unquote_plus(url)]
 
 
 async def test_no_secret_is_left_anywhere(
@@ -256,38 +340,46 @@ async def test_no_secret_is_left_anywhere(
     caplog.set_level(logging.DEBUG)
     for library, level in library_levels(verbose=True).items():
         caplog.set_level(level, logger=library)
-    async with parrot() as bird:
-        config = site(tmp_path, bird.url)
-        content = load_yaml(config)
-        content["response"] |= {"connectors": connectors(bird.url), "bindings": BINDINGS}
-        content["audit"] = {"key": "env:AUDIT_KEY", "file": "roots", "channel": "soc"}
-        (tmp_path / "playbooks" / "ask.yml").write_text(playbook(), "utf-8")
-        config.write_text(yaml.safe_dump(content), "utf-8")
-        secrets = canaries(bird.url, content)
-        secrets["AUDIT_KEY"] = b64encode(b"CANARY of the audit, 32 bytes---").decode()
-        for name, value in secrets.items():
-            monkeypatch.setenv(name, value)
-        async with asking(config, alert()) as world:
-            await world.asked()
-            kept = await everything_kept(world, tmp_path)
+    left = await left_behind(tmp_path, monkeypatch)
     printed = capfd.readouterr()
-    kept |= {
+    left.kept |= {
         "log of the process": caplog.text.encode(),
         "printed": (printed.out + printed.err).encode(),
     }
-    heard = "\n".join(bird.heard) + unquote_plus("\n".join(bird.heard))
-    hidden = {value.rpartition("sig=")[2] for value in secrets.values()} | {"CANARY-of-a-login"}
-    hidden |= {
-        b64encode(f"{user}:{secrets[name]}".encode()).decode()
-        for user, name in (
-            ("reader", "CANARY_TAXII_PASSWORD"), ("bot@example.com", "CANARY_JIRA_TOKEN"),
+    assert_no_leaks(left)
+
+
+async def test_no_answer_of_a_product_makes_a_connector_tell_a_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a call or a check answers or raises, for each status that the product may say."""
+    told: dict[str, str] = {}
+    async with parrot() as bird:
+        wanted = connectors(bird.url)
+        secrets = canaries(bird.url, {"connectors": wanted})
+        for name, value in secrets.items():
+            monkeypatch.setenv(name, value)
+        made = build_connectors(
+            {name: ConnectorSettings(**options) for name, options in wanted.items()}
         )
-    }  # fmt: skip
-    told = {secret for secret in hidden if secret in heard}
-    assert len(told) >= 16, "the product has hardly heard any secret"
-    assert b"***" in kept["topic runs"], "no error repeats what the product said"
-    leaks = {
-        (where, secret) for where, data in kept.items() for secret in hidden
-        if secret.encode() in data
-    }  # fmt: skip
-    assert not leaks
+        for bird.status in STATUSES:
+            for name, connector in made.items():
+                told[f"{name}, {bird.status}, check"] = await said(connector.check())
+                for verb, inputs, _ in DEEDS:
+                    if (action := connector.manifest.action(verb)) is not None:
+                        call = Call(verb, str(inputs[action.target]), inputs, "effect-1", 10_000)
+                        told[f"{name}, {bird.status}, {verb}"] = await said(connector.act(call))
+        for connector in made.values():
+            await connector.close()
+    hidden = {value.rpartition("sig=")[2] for value in secrets.values()} | {"CANARY-of-a-login"}
+    assert len(told) > 180
+    assert sum("***" in text for text in told.values()) > 50
+    assert not {(where, one) for where, text in told.items() for one in hidden if one in text}
+
+
+async def said(doing: Awaitable[object]) -> str:
+    """What came of a call, or of trying."""
+    try:
+        return str(await doing)
+    except ConnectorError as error:
+        return str(error)
