@@ -45,6 +45,9 @@ SUMS: Mapping[str, tuple[str, ...]] = {
 }
 #: Beside them, how many slices of ten minutes had anything.
 SLICES = "slices"
+#: Where the score of a detector, and a sum of an observation, stands.
+_SCORE_AT = {name: at for at, of in enumerate(SCORES.values()) for name in of}
+_SUM_AT = {name: at for at, of in enumerate(SUMS.values()) for name in of}
 FEATURES = (*SCORES, *SUMS, SLICES)
 #: Highest score that is told apart; newest days and newest verdicts kept in a partition.
 HIGHEST, MAX_DAYS, MAX_JUDGED = 20.0, 4_096, 1_024
@@ -61,14 +64,14 @@ def added(memory: Any, observation: Observation, scores: Mapping[str, float]) ->
     if memory is None or memory[0] != now:
         memory = [now, [0] * len(SCORES), [0] * len(SUMS), 0]
     _, highest, sums, slices = memory
-    seen = [max((scores.get(name, 0.0) for name in of), default=0.0) for of in SCORES.values()]
-    done = [sum(observation.sum(name) for name in of) for of in SUMS.values()]
-    return [
-        now,
-        [max(a, round(10 * min(b, HIGHEST))) for a, b in zip(highest, seen, strict=True)],
-        [round(a + b) for a, b in zip(sums, done, strict=True)],
-        slices + 1,
-    ]
+    highest, sums = [*highest], [*sums]
+    for name, score in scores.items():
+        if (at := _SCORE_AT.get(name)) is not None:
+            highest[at] = max(highest[at], round(10 * min(score, HIGHEST)))
+    for name, amount in observation.sums.items():
+        if (at := _SUM_AT.get(name)) is not None:
+            sums[at] = round(sums[at] + amount)
+    return [now, highest, sums, slices + 1]
 
 
 def vector(memory: Sequence[Any]) -> list[float]:

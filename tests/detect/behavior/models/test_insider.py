@@ -17,7 +17,7 @@ from detect.behavior.models.signing import SigningKey, TrustedKeys
 from detect.behavior.observation import SLICE, Entity, Observation
 from detect.behavior.options import Options
 from detect.behavior.replaying import Replay
-from detect.behavior.verdicts import Verdict, apply
+from detect.behavior.verdicts import Verdict, apply, parse
 from tests.detect.behavior.events import DAY, HOUR, MONDAY, event
 from tocsin.errors import ConfigError
 
@@ -169,6 +169,7 @@ def test_the_stage_keeps_days_and_verdicts_of_alerts() -> None:
     assert [*replay.take(given), *replay.end()] == []
     ada = Entity("default", "user", "ada")
     verdict = Verdict("true_positive", ada, "insider_risk", "a", MONDAY + 3 * DAY, of=MONDAY + HOUR)
+    assert parse(orjson.loads(verdict.outgoing().value)) == verdict
     apply(verdict, replay.memory)
     apply(verdict._replace(of=MONDAY + 2 * DAY), replay.memory)
     replay.memory.save()

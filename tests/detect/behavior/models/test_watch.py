@@ -10,6 +10,7 @@ import pytest
 
 from detect.behavior.calibrate import Calibration
 from detect.behavior.detectors.scored import WebPayload
+from detect.behavior.memory import Memory
 from detect.behavior.models.drift import reference
 from detect.behavior.models.standing import Standings, against, alarms
 from detect.behavior.models.watch import MAX_TOLD, Beside, Watch
@@ -145,6 +146,23 @@ def test_batches_do_not_show() -> None:
     )
     for key in ("model|payload", "shadow|payload"):
         assert one[key] == other[key]
+
+
+def test_a_restart_does_not_show() -> None:
+    given, models = list(requests(3)), (Lengths("a", 30), Lengths("b", 15))
+    whole = replayed(given, *models).state
+    options = Options(model=lambda kind: models[0], shadow=lambda kind: models[1])
+    first, second = Replay((WebPayload(),), options), Replay((WebPayload(),), options)
+    list(first.take(given[:90]))
+    first.memory.save()
+    second.state = orjson.loads(orjson.dumps(first.state))
+    second.memory = Memory(second.state, options.max_entities)
+    second._offset = first._offset
+    list(second.take(given[90:]))
+    second.end()
+    second.memory.save()
+    for key in ("model|payload", "shadow|payload"):
+        assert second.state[key] == whole[key]
 
 
 def test_a_first_model_is_tried_without_one_in_force() -> None:
