@@ -22,6 +22,7 @@ from playbooks.act_model import Place, Policy, Route, Step
 from playbooks.act_partition import Lane, Partition, Work
 from playbooks.act_writes import NAME, Write, apply, book, expiry_record, lane_of, read
 from playbooks.ended import KEPT_WHOLE
+from playbooks.guards import Part
 from playbooks.reconciler import Reconciler
 from tocsin.contracts import Effect, Mode, Topics
 from tocsin.deadletters import dead_letters
@@ -230,6 +231,7 @@ class _Session:
         reconciler: Reconciler,
     ) -> None:
         self._subscription = subscription
+        self._total = await self._log.partitions(Topics.EFFECTS)
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -323,7 +325,11 @@ class _Session:
         def begin(state: KeyedState, place: Place) -> Step:
             owned = sorted(at.partition for at in self._subscription.assignment)
             windows = [self._subscription.state(number) for number in owned]
-            return act_state.begin(state, effect, place, self.policy, windows)
+            policy = self.policy
+            if len(owned) < self._total:
+                part = Part(frozenset(owned), self._total)
+                policy = replace(policy, site=replace(policy.site, part=part))
+            return act_state.begin(state, effect, place, policy, windows)
 
         return begin
 

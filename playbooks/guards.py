@@ -37,11 +37,30 @@ UNDER_WAY = 15 * 60_000
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What a worker may use of a limit that holds for all workers together.
+
+    Each partition of `effects` has its part of a limit, and goes with it to its owner; a worker
+    that owns all of them has the whole. So several workers never do more than the limit allows,
+    and may refuse before it is reached where most of it is asked of one of them.
+    """
+
+    owned: frozenset[int]
+    partitions: int
+
+    def of(self, most: int) -> int:
+        """This worker's part of `most`; the parts of all workers together are `most`."""
+        each, rest = divmod(most, self.partitions)
+        return sum(each + (number < rest) for number in self.owned)
+
+
+@dataclass(frozen=True, slots=True)
 class SiteGuards:
     """The site's lists and rates. `own` are the addresses of the machines that run Tocsin.
 
     `rates` and `shares` hold at most one per verb, for all playbooks together; `quiet` are hours in
-    which nothing is contained, each for some verbs or all.
+    which nothing is contained, each for some verbs or all. `part` is what this worker may use of
+    rates and shares, None where it is the only one.
     """
 
     lists: Mapping[str, NamedList] = field(default_factory=dict)
@@ -50,6 +69,11 @@ class SiteGuards:
     rates: Mapping[str, Rate] = field(default_factory=dict)
     shares: Mapping[str, Share] = field(default_factory=dict)
     quiet: tuple[SiteQuiet, ...] = ()
+    part: Part | None = None
+
+    def limit(self, most: int) -> int:
+        """What this worker may use of a limit."""
+        return most if self.part is None else self.part.of(most)
 
     def always(self) -> tuple[NamedList, ...]:
         """Lists that no configuration can take away."""
@@ -61,7 +85,8 @@ def evaluate(
 ) -> list[Verdict]:
     """What every guard says of `effect`, refusals and permissions alike, in a fixed order.
 
-    `windows` are the states of all partitions this worker owns: a rate counts over all of them.
+    `windows` are the states of all partitions this worker owns: a rate counts over all of them,
+    up to this worker's part of it.
     """
     verdicts = [_target(effect, action)]
     if action.action_class in RESTRICTED:
@@ -70,7 +95,10 @@ def evaluate(
         verdicts += _listed(effect.target, action.entity, site, site.never)
     extra = tuple(name for name in effect.guard.never if name not in site.never)
     verdicts += _listed(effect.target, action.entity, site, extra)
-    verdicts += [rate_verdict(rule, windows, effect.id, now) for rule in rules(effect, site)]
+    verdicts += [
+        rate_verdict(rule, windows, effect.id, now, site.limit(rule.rate.max))
+        for rule in rules(effect, site)
+    ]
     verdicts += [
         _share(name, share, effect, action, site, windows, now)
         for name, share in _shares(effect, site)
@@ -116,12 +144,14 @@ def _share(
     held = {target for target in held if _is_in(target, kind, fleet)} | {effect.target}
     size = fleet.size(addresses=kind is EntityKind.ADDRESS)
     most = max(1, int(size * share.percent / 100))
-    if len(held) <= most:
+    own = site.limit(most)
+    if len(held) <= own:
         return Verdict(guard=name, allowed=True)
     reason = (
         f"{len(held)} of the {size} in {share.of} would be held at once, at most {most} "
         f"({share.percent:g} %) may be"
     )
+    reason += f", {own} of them by this worker" if own < most else ""
     return Verdict(guard=name, allowed=False, reason=reason, asks=share.exceed == "approval")
 
 
@@ -241,8 +271,12 @@ def rules(effect: Effect, site: SiteGuards) -> list[RateRule]:
     return found
 
 
-def rate_verdict(rule: RateRule, windows: Sequence[State], effect_id: str, now: int) -> Verdict:
+def rate_verdict(
+    rule: RateRule, windows: Sequence[State], effect_id: str, now: int, most: int
+) -> Verdict:
     """Whether one more effect fits into the last `per` ms; a repeated effect counts once.
+
+    `most` is what of the rate's `max` this worker may use.
 
     An instant in the future (the clock was set back) counts: it is not older than the window.
     """
@@ -251,9 +285,10 @@ def rate_verdict(rule: RateRule, windows: Sequence[State], effect_id: str, now: 
         window: dict[str, int] = state.get(rule.key, {})
         seen.update(each for each, at in window.items() if at > now - rule.rate.per)
     seen.discard(effect_id)
-    if len(seen) < min(rule.rate.max, MAX_WINDOW):
+    if len(seen) < min(most, MAX_WINDOW):
         return Verdict(guard=rule.name, allowed=True)
     reason = f"{len(seen)} in the last {rule.rate.per / 1000:g} s, at most {rule.rate.max} allowed"
+    reason += f", {most} of them by this worker" if most < rule.rate.max else ""
     asks = rule.rate.exceed == "approval"
     return Verdict(guard=rule.name, allowed=False, reason=reason, asks=asks)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from playbooks.act_undo import release_record
 from playbooks.guards import SiteGuards
 from playbooks.ranges import NamedList
 from responders.base import Idempotence
-from tests.playbooks.act_bench import Bench, acting, everything, open_log, working
+from tests.playbooks.act_bench import PARTITIONS, Bench, acting, everything, open_log, working
 from tests.playbooks.effects_on_trial import (
     HOUR,
     IP,
@@ -429,6 +430,27 @@ async def test_a_person_ends_a_containment_for_all(tmp_path: Path) -> None:
     assert {event.run_id for event in events} == {"run-1", "run-2"}
     assert any(entry.body.get("step") == "released by oncall" for entry in entries)
     assert {result.run_id for result in results} == {"run-1", "run-2"}
+
+
+async def test_several_workers_together_do_no_more_than_a_rate_allows(tmp_path: Path) -> None:
+    """A worker sees its own partitions only: with half of them it may do half of the limit."""
+    firewall, clock = Firewall(), ManualClock(T0)
+    site = SiteGuards(rates={"firewall.block_ip": Rate(max=4, per=600_000)})
+    log = await open_log(tmp_path / "log.db", clock)
+    try:
+        other = await log.subscribe(act.ActWorker.name, Topics.EFFECTS, stateful=True)
+        one = Bench(log, {"firewall": firewall}, clock, guards=lambda: site)
+        async with asyncio.timeout(20), working(one):
+            while len(other.assignment) != PARTITIONS // 2:
+                await other.poll(1, 0.1)
+            await one.ask(*(block(f"192.0.2.{n}", run=f"run-{n}") for n in range(40)))
+            ends = await log.end_offsets(Topics.EFFECTS)
+            own = sum(end for at, end in ends.items() if at not in other.assignment)
+            statuses = Counter(result.status for result in await one.results(own))
+    finally:
+        await log.close()
+    assert statuses == {EffectStatus.OK: 2, EffectStatus.REFUSED: own - 2}
+    assert len(firewall.blocked) == 2
 
 
 async def test_a_release_delivered_again_ends_no_new_lease(tmp_path: Path) -> None:

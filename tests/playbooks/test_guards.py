@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import example, given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from playbooks import guards
 from playbooks.guard_lists import GuardLists, own_addresses
-from playbooks.guards import SiteGuards, allowed, evaluate
+from playbooks.guards import Part, SiteGuards, allowed, count, evaluate
 from playbooks.ranges import RESERVED, NamedList, parse_interval
 from playbooks.targets import canonical_target
 from responders.base import Action, ActionClass, EntityKind, Idempotence
@@ -342,3 +343,32 @@ def test_an_inventory_that_breaks_later_keeps_its_lists(caplog: pytest.LogCaptur
 def test_own_addresses_are_addresses() -> None:
     for address in own_addresses():
         parse_interval(address)
+
+
+def test_the_parts_of_all_workers_are_the_limit_however_partitions_are_owned() -> None:
+    for partitions in (1, 3, 4, 12):
+        for most in (1, 2, 5, 12, 30, 100):
+            for workers in (1, 2, 3, 5):
+                owned = [
+                    frozenset(n for n in range(partitions) if n % workers == w)
+                    for w in range(workers)
+                ]
+                parts = [Part(each, partitions).of(most) for each in owned]
+                assert sum(parts) == most, (partitions, most, owned)
+    assert Part(frozenset(range(12)), 12).of(7) == 7
+
+
+def test_a_worker_among_several_refuses_beyond_its_part_and_says_so() -> None:
+    site = SiteGuards(rates={"firewall.block_ip": Rate(max=4, per=60_000)})
+    half = replace(site, part=Part(frozenset({0, 1}), 4))
+    state: dict[str, Any] = {}
+    first, second = block("192.0.2.1"), block("192.0.2.2")
+    assert allowed(evaluate(first, block_action(), half, [state], T0))
+    count(first, half, state, T0)
+    count(second, half, state, T0)
+    (no,) = [v for v in evaluate(block("192.0.2.3"), block_action(), half, [state], T0)
+             if not v.allowed]  # fmt: skip
+    assert no.reason == "2 in the last 60 s, at most 4 allowed, 2 of them by this worker"
+    none = replace(site, part=Part(frozenset({9}), 12))
+    (no,) = [v for v in evaluate(first, block_action(), none, [{}], T0) if not v.allowed]
+    assert no.reason == "0 in the last 60 s, at most 4 allowed, 0 of them by this worker"
