@@ -26,10 +26,10 @@ from ingest.mapping.runtime import MAX_ROUTES
 from ingest.normalizer import (
     MAX_EVENT,
     MAX_EVENTS,
-    PARSER_VERSION,
     Delivery,
     Normalizer,
 )
+from ingest.unmapped import PARSER_VERSION
 from tocsin.contracts import Topics
 from tocsin.deadletters import dead_letters
 from tocsin.errors import BadInput

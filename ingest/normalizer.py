@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from ingest import generic
-from ingest.document import relate
+from ingest import unmapped
 from ingest.envelopes import members, unwrap
 from ingest.formats import csv, ecs, syslog, windows
 from ingest.framing import check_text, json_within, marked, may_be_marked, unmarked
@@ -24,36 +23,23 @@ from ingest.mapping.library import Library, builtin
 from ingest.mapping.line import (
     NO_HEADER,
     Header,
-    add_syslog,
     common_header,
-    process_id,
-    program_name,
-    syslog_of,
 )
 from ingest.mapping.origin import Origin
-from ingest.mapping.plain import TIME_UNREADABLE
 from ingest.mapping.recognition import HEAD, MAX_BEGINNINGS, MAX_LOOK, MAX_SHAPES
 from ingest.shortcuts import shortcut
-from ingest.times import iso8601, known_rfc3164
-from tocsin.contracts import ECS_VERSION
+from ingest.times import known_rfc3164
 from tocsin.errors import BadInput
 from tocsin.ids import digest
-from tocsin.route import route_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ingest.mapping.recognition import Candidate
     from ingest.mapping.runner import Function, Made
+    from ingest.unmapped import Where
     from tocsin.contracts import Document
 
     #: For a beginning of texts: what a text must hold, and the function that is tried then.
     Plan = tuple[tuple[str, Function | None], ...]
-    #: Where a line comes from: origin, offset, its identity at the source or "", original text.
-    Where = tuple[Origin, int, str, str]
-
-#: Version of framing and of the generic mapping, in `tocsin.parser.version` of their events.
-PARSER_VERSION = "2"
 
 #: Largest source text of one event, bytes: an event is about four times its text, and must
 #: stay below a record's limit whatever its characters become in JSON.
@@ -73,7 +59,6 @@ _JSON_START = re.compile(rb'\{|\[\s*(?:\{\s*["}]|\]|\[)')
 #: First bytes of JSON, of blanks before it and of a byte order mark.
 _MAYBE_JSON = frozenset({b"{", b"[", b"\xef", *(bytes([code]) for code in _JSON_BLANK)})
 _NO_FIELDS: dict[str, Any] = {}
-_SANE_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 
 #: One of them gives a shipper's Windows event away: only such objects are looked at closer.
 _WINDOWS_KEYS = windows.KEYS
@@ -219,7 +204,7 @@ class Normalizer:
             return made
         check_text(text)
         header, payload = head if head is not None else (NO_HEADER, text)
-        return self._generic_text(payload, header, line)
+        return unmapped.of_text(payload, header, line)
 
     def _payload(self, text: str, header: Header, line: Where, depth: int = 0) -> Made | None:
         """The event of a text by the best mapping, None if no mapping knows it."""
@@ -319,9 +304,9 @@ class Normalizer:
             try:
                 document, at, parser = ecs.parse(record, line[0].zone)
             except BadInput as error:
-                return self._generic("json", record, text, NO_HEADER, line, error)
-            return self._finished(document, at, parser, NO_HEADER, line)
-        return self._generic("json", record, text, NO_HEADER, line)
+                return unmapped.of_fields("json", record, text, NO_HEADER, line, error)
+            return unmapped.finished(document, at, parser, NO_HEADER, line)
+        return unmapped.of_fields("json", record, text, NO_HEADER, line)
 
     def _object(
         self, record: dict[str, Any], text: str, header: Header, line: Where, depth: int = 0
@@ -358,93 +343,6 @@ class Normalizer:
             if made is not None:
                 return made
         return self._payload(inner, outer, line, depth + 1)
-
-    # What no mapping knows
-
-    def _generic_text(self, text: str, header: Header, line: Where) -> Made:
-        if text:
-            inner = json_within(text)
-            if inner is not None:
-                return self._generic("json", inner[0], text, header, line)
-            for format, fields in _framed(text):
-                return self._generic(format, fields, text, header, line)
-        return self._generic("text", {"message": text}, text, header, line)
-
-    def _generic(
-        self,
-        format: str,
-        fields: dict[str, Any],
-        text: str,
-        header: Header,
-        line: Where,
-        error: BadInput | None = None,
-    ) -> Made:
-        known = None if header is NO_HEADER else header
-        document = generic.map_fields(format, fields, text, known, line[0].received, line[0].zone)
-        at, document["@timestamp"] = iso8601(document["@timestamp"])
-        if header.unreadable:
-            tags = document.setdefault("tags", [])
-            if TIME_UNREADABLE not in tags:
-                tags.append(TIME_UNREADABLE)
-        if error is not None:
-            document["error"] = {"code": error.reason_code, "message": str(error)}
-        _add_header(document, header, format)
-        return self._finished(document, at, f"generic.{format}", header, line)
-
-    def _finished(
-        self, document: Document, at: int, parser: str, header: Header, line: Where
-    ) -> Made:
-        """Add what every event has."""
-        event: dict[str, Any] = document["event"]
-        origin, offset, id, original = line
-        provided = event.get("id") if parser == "ecs" else None
-        if not isinstance(provided, str) or _SANE_ID.fullmatch(provided) is None:
-            provided = None
-        event["id"] = provided or id or origin.place(offset)
-        event["created"] = origin.created
-        if parser != "ecs" or "original" not in event:
-            event["original"] = original
-        document["ecs"] = {"version": ECS_VERSION}
-        relate(document)
-        document["tocsin"] = {
-            "origin": f"{origin.prefix}{offset}",
-            **origin.whence,
-            "parser": {"name": parser, "version": PARSER_VERSION},
-            **(header.own or {}),
-            **document.get("tocsin", {}),
-        }
-        host = document.get("host")
-        return document, at, route_of(document), host.get("name") if host else None
-
-
-def _framed(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The frames that are worth mapping generically: those that name their fields."""
-    for format, fields in marked(text):
-        if format != "access":
-            yield format, fields
-    for format, fields in unmarked(text, ()):
-        if format == "kv":
-            yield format, fields
-
-
-def _add_header(document: Document, header: Header, format: str) -> None:
-    """Add what the header says and a generic document leaves open."""
-    if header is NO_HEADER:
-        return
-    host = document.setdefault("host", {}) if header.host is not None else {}
-    if header.host is not None and "name" not in host and "hostname" not in host:
-        host["name"] = host["hostname"] = header.host
-    process: dict[str, Any] = document.get("process", {})
-    if format == "text" and header.program is not None:
-        process = document.setdefault("process", process)
-        if "executable" not in process:
-            process.setdefault("name", program_name(header.program))
-        pid = process_id(header.pid) if header.pid is not None else None
-        if pid is not None:
-            process.setdefault("pid", pid)
-    told = syslog_of(header, host.get("name"), process.get("name"), process.get("pid"))
-    if told is not None:
-        add_syslog(document, told)
 
 
 def _records(value: Any) -> list[dict[str, Any]] | None:

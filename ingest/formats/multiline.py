@@ -7,6 +7,7 @@ delivered only when its group is, and `waiting` says which are not.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from copy import copy
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -62,7 +63,7 @@ class _Open(NamedTuple):
     since: int
 
 
-class Joiner:
+class Joiner(ABC):
     """Groups that wait for more lines, the oldest first."""
 
     def __init__(self, limits: Limits) -> None:
@@ -88,17 +89,17 @@ class Joiner:
         made._open = dict(self._open)
         return made
 
+    @abstractmethod
     def take(self, at: int, line: bytes, body: bytes, now: int, stream: bytes) -> list[Group]:
         """Take a line: the groups that are complete now.
 
         `body` is the line without the header of its transport. Every line comes out once, in one
         group, at the latest by `due` or `flush`; of those after the first only the body.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def wants_blank(self, stream: bytes) -> bool:
         """Whether a blank line would be part of an event."""
-        raise NotImplementedError
 
     def due(self, now: int) -> list[Group]:
         """The groups that have waited long enough at `now` (ms)."""

@@ -13,6 +13,7 @@ import pytest
 from bench.ingest_lines import ALL, cloudtrail, suricata
 from ingest.mapping.library import builtin
 from ingest.mapping.origin import Origin
+from ingest.mapping.runner import FREQUENT
 from ingest.normalizer import Normalizer
 from ingest.object_lines import ObjectLines
 from tocsin.errors import BadInput
@@ -269,3 +270,58 @@ def test_lines_that_vary_do_not_pay_for_an_expression(monkeypatch: pytest.Monkey
         record["requestParameters"] = {f"name{number}": "x"}
         short(orjson.dumps(record), ORIGIN, number, "")
     assert not kind.templates
+
+
+#: Lines of which some are learned; the others begin alike, or hold what the learned ones do not.
+BEHIND_HEADERS = (
+    "Failed password for al from 192.0.2.7 port 9 ssh2",
+    "Failed password for invalid user al from 192.0.2.7 port 9 ssh2",
+    "Failed password for invalid user from from 192.0.2.7 port 9 ssh2",
+    "Failed password for root from 203.0.113.9 port 22 ssh2 from 192.0.2.7 port 9 ssh2",
+    "Failed password for al from 2001:db8::1 port 9 ssh2",
+    "Failed none for invalid user  from 192.0.2.7 port 9 ssh2",
+    "Failed password for al from 192.0.2.7 port 9 ssh2: RSA SHA256:abc",
+    "Failed password for al OUT=eth0 from 192.0.2.7 port 9 ssh2",
+    "Failed password for EventID from 192.0.2.7 port 9 ssh2",
+    "Failed password for a\tb from 192.0.2.7 port 9 ssh2",
+    "Failed password for a\xa0b from 192.0.2.7 port 9 ssh2",
+    "Failed to do what no pattern knows",
+    "Invalid user al from 192.0.2.7",
+    "Invalid user al from 192.0.2.7 port 9",
+    "Invalid user  from 192.0.2.7 port 70000",
+)
+HEADERS = (
+    HEAD,
+    HEAD.replace("[7]", ""),
+    HEAD.replace("[7]", "[07]"),
+    HEAD.replace("[7]", "[123456789]"),
+    HEAD.replace("web1", "web1:"),
+    HEAD.replace("web1", "2001:db8::5"),
+    HEAD.replace("sshd", "sshd-session"),
+    HEAD.replace("sshd", "login"),
+    HEAD.replace("May  1", "May  2"),
+    HEAD.replace("May  1", "Feb 31"),
+)
+
+
+def test_a_header_and_a_pattern_in_one_expression(ways: tuple[Normalizer, Normalizer]) -> None:
+    lines = [(head + text).encode() for head in HEADERS for text in BEHIND_HEADERS]
+    for _ in range(FREQUENT + 2):
+        short = sum(_same(ways, line) for line in lines)
+    assert short > len(lines) // 4
+
+
+def test_access_logs_of_every_set_of_fields(ways: tuple[Normalizer, Normalizer]) -> None:
+    """Each is learned from the first of its kind; the rest is what only looks like it."""
+    line = '{} {} {} [01/May/2024:10:00:00 +0000] "{} {} HTTP/1.1" 200 {} "{}" "{}"'
+    texts = [
+        line.format(client, ident, user, method, "/a", 5, referrer, agent)
+        for client in ("192.0.2.7", "-")
+        for ident in ("-", "2024-05-01T10:00:00Z")
+        for user in ("-", "al")
+        for method in ("GET", "X" * 33)
+        for referrer, agent in (("-", "a"), ("", "-"), ("https://example.com/", 'a"b'), ("\\", "b"))
+    ]
+    for _ in range(2):
+        short = sum(_same(ways, text.encode()) for text in texts)
+    assert short > 4
