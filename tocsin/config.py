@@ -125,10 +125,15 @@ class MappingSettings(Section):
 
 
 class PlaybookSettings(Section):
-    """Playbooks: the library's by id, and the user's directories."""
+    """Playbooks: the library's by id, and the user's directories.
+
+    `kept_whole` is how long the state of a run that has ended is kept as it is; after that, what
+    late answers must find.
+    """
 
     builtin: tuple[str, ...] | Literal["all"] = "all"
     paths: tuple[Path, ...] = ()
+    kept_whole: Duration = 10 * 60_000
 
 
 class ConnectorSettings(BaseModel):

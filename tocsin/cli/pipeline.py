@@ -269,7 +269,10 @@ class Pipeline:
             yield TriggerStage(content.playbooks)
             yield NoticeStage(self.settings.response.mode)
             yield DecideStage(
-                content.playbooks, self.settings.response.mode, actions=content.actions
+                content.playbooks,
+                self.settings.response.mode,
+                actions=content.actions,
+                kept_whole=self.settings.playbooks.kept_whole,
             )
 
     def _runner(self, stage: Stage) -> Worker:
@@ -305,4 +308,5 @@ class Pipeline:
             mode=response.mode,
             reconcile=response.reconcile,
             answer_line=answer_line(response.links, self.clock),
+            kept_whole=self.settings.playbooks.kept_whole,
         )
