@@ -298,6 +298,7 @@ RARE = (
             _KEY,
             ("source.geo.country_iso_code", "cloud.provider", "user.id"),
             ("T1078.004", "T1552.001"),
+            budget=0.6,
         ),
         "source.geo.country",
         "was used from the country {}",

@@ -132,7 +132,7 @@ HIGH = (
         ("tocsin.source", "@timestamp"),
         ("T1499", "T1562"),
         200,
-        budget=0.3,
+        budget=0.5,
         floor=3.0,
         cold=6.0,
         description="The rate of a source of logs is far above its own hours.",

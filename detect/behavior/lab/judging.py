@@ -11,7 +11,7 @@ from detect.behavior.lab.company import DAY, START, found
 from detect.behavior.lab.places import KNOWN_EGRESS
 from detect.behavior.lab.scenarios import SCENARIOS, attacks
 from detect.behavior.lab.scoring import Report, Told, score
-from detect.behavior.lab.simulate import background, injected
+from detect.behavior.lab.simulate import background, heard, injected
 from detect.behavior.lab.world import instant, of_company, of_events
 from detect.behavior.options import Options
 from detect.behavior.replaying import Replay
@@ -114,7 +114,8 @@ def written(
 
 
 def _labels(plan: Sequence[Attack]) -> list[Label]:
-    return [attack.label for attack in plan]
+    """The truth about attacks of which something is to be heard."""
+    return [attack.label for attack in plan if heard(attack, plan)]
 
 
 def judge(plan: Plan, options: Options | None = None) -> Judged:

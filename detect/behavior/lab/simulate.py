@@ -53,10 +53,22 @@ def injected(stream: Iterable[Timed], attacks: Sequence[Attack]) -> Iterator[Doc
         yield document
 
 
+def heard(attack: Attack, plan: Sequence[Attack]) -> bool:
+    """Whether anything of an attack is in the stream: another one may have silenced its source."""
+    silences = [each.silence for each in plan if each.silence is not None]
+    return attack.silence is not None or not all(
+        _silenced(at, document, silences) for at, document in attack.events
+    )
+
+
 def _heard(stream: Iterable[Timed], silences: Sequence[tuple[str, int, int]]) -> Iterator[Timed]:
     for at, document in stream:
-        for source, begin, end in silences:
-            if begin <= at < end and document.get("tocsin", {}).get("source") == source:
-                break
-        else:
+        if not _silenced(at, document, silences):
             yield at, document
+
+
+def _silenced(at: int, document: Document, silences: Sequence[tuple[str, int, int]]) -> bool:
+    for source, begin, end in silences:
+        if begin <= at < end and document.get("tocsin", {}).get("source") == source:
+            return True
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from detect.behavior.lab.company import found
 from detect.behavior.lab.documents import stamp
 from detect.behavior.lab.scenarios import FEWER, SCENARIOS, attacks
-from detect.behavior.lab.simulate import background, injected
+from detect.behavior.lab.simulate import background, heard, injected
 from detect.behavior.lab.world import World, instant, of_company, of_events
 from tocsin.errors import ConfigError
 
@@ -75,3 +76,17 @@ def test_a_real_stream_gives_its_own_people_and_times() -> None:
     assert set(world.sources) <= {document["tocsin"]["source"] for document in events}
     with pytest.raises(ConfigError, match="nobody can be attacked"):
         of_events([{"@timestamp": "2026-03-02T00:00:00.000Z"}])
+
+
+def test_an_attack_in_a_silence_of_its_source_is_not_to_be_found(world: World) -> None:
+    """Nobody can find what no log tells of; half of it is enough to be judged."""
+    (scraper,) = attacks(world, 5, ["scraper"], times=1)
+    begin, end = scraper.events[0][0], scraper.events[-1][0] + 1
+    (silence,) = attacks(world, 5, ["log_silence"], times=1)
+    whole = replace(silence, silence=("portal", begin, end))
+    half = replace(silence, silence=("portal", begin, (begin + end) // 2))
+    other = replace(silence, silence=("proxy", begin, end))
+    assert not heard(scraper, [scraper, whole])
+    assert heard(scraper, [scraper, half])
+    assert heard(scraper, [scraper, other])
+    assert heard(whole, [scraper, whole])
