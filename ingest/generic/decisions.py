@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from ingest.document import address
 from ingest.generic.actors import ACTORS, MAX_ACTION
@@ -247,11 +248,20 @@ def _asked_host(found: Candidates) -> None:
 BARE_HOST = 76
 
 
+def _local_path(url: str) -> str:
+    """The path of a file on this machine that a URL names (RFC 8089); "" where it names none."""
+    path = url[7:] if url[:8].lower() == "file:///" else ""
+    return unquote(path[1:] if path[2:3] == ":" else path)
+
+
 def _request_lines(found: Candidates) -> None:
     """A request line is a method and a URL."""
     lines = found.take("~request")
     kept: list[Candidate] = []
     for score, value in [*lines, *found.take("url")]:
+        if isinstance(value, str) and (path := _local_path(value)):
+            found.offer("file.path", score, path)
+            continue
         match = _REQUEST.fullmatch(value) if isinstance(value, str) and " " in value else None
         if match is not None and match[1] in _METHODS:
             found.offer("http.request.method", score, match[1])

@@ -338,6 +338,8 @@ sourceipaddress source.ip
 awsregion cloud.region ~aws
 eventsource event.provider
 eventname ~action:92
+time_local ~time:92
+time_iso8601 ~time:93
 operationname ~action:86
 resulttype ~outcome:80
 resultsignature ~outcome:60

@@ -20,6 +20,8 @@ _FILETIME, _TICKS = 11_644_473_600_000, 62_135_596_800_000
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}", re.ASCII)
 _CLOCK = re.compile(r"\d{1,2}:\d\d:\d\d(?:[.,]\d{1,9})?", re.ASCII)
 _DB2 = re.compile(r"(\d{4}-\d\d-\d\d)-(\d\d)\.(\d\d)\.(\d\d(?:\.\d{1,9})?)", re.ASCII)
+#: A date as .NET's older JSON writer has it: milliseconds since 1970, perhaps with the zone.
+_DOTNET = re.compile(r"/Date\((\d{10,15})(?:[+-]\d{4})?\)/", re.ASCII)
 _OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2}):?(\d\d)?", re.ASCII)
 
 
@@ -50,6 +52,8 @@ def _read(value: Any, offset: str, received: int, zone: str) -> Instant | None:
     instant = None
     if isinstance(value, str) and (stamp := _DB2.fullmatch(value)) is not None:
         value = f"{stamp[1]}T{stamp[2]}:{stamp[3]}:{stamp[4]}"
+    elif isinstance(value, str) and (written := _DOTNET.fullmatch(value)) is not None:
+        value = int(written[1])
     if offset and isinstance(value, str):
         instant = read_time(value + offset, received, zone)
     elif isinstance(value, int) and len(str(value)) == 18:

@@ -34,7 +34,7 @@ _TIME = re.compile(
     r"(?<![\w.:/-])(?:"
     rf"\d{{4}}[-/.]\d\d?[-/.]\d\d?[T _]{_CLOCK}(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
     rf"|\d{{1,2}}[-/.]\d{{1,2}}[-/.]\d{{4}}[ :,T]{{1,2}}{_CLOCK}(?: ?[AP]M)?(?: ?(?:UTC|GMT))?"
-    rf"|\d{{1,2}}[-/ ][A-Z][a-z]{{2}}[-/ ]\d{{4}}[: ]{_CLOCK}(?: [+-]\d{{4}})?"
+    rf"|\d{{1,2}}[-/ ][A-Za-z][a-z]{{2}}[-/ ]\d{{4}}[: ]{_CLOCK}(?: [+-]\d{{4}})?"
     rf"|(?:[A-Z][a-z]{{2}},? )?"
     rf"[A-Z][a-z]{{2}} {{1,2}}\d{{1,2}},? (?:\d{{4}} )?{_CLOCK}(?: \d{{4}})?"
     r"|1\d{9}(?:\.\d{1,9}|\d{3})?(?=[\s,|])"
@@ -62,7 +62,8 @@ _AGENT = re.compile(
     re.ASCII,
 )
 _ADDRESS = re.compile(
-    r"(?<![\w.:-])(?:(?P<name>[A-Za-z0-9_][\w.-]{0,253})[\[(])?\[?"
+    r"(?<![\w.:-])(?P<label>[A-Za-z][\w-]{0,40}:(?=\d{1,3}\.\d))?"
+    r"(?:(?P<name>[A-Za-z0-9_][\w.-]{0,253})[\[(])?\[?"
     r"(?P<ip>\d{1,3}(?:\.\d{1,3}){3}|"
     r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,6}(?::[0-9A-Fa-f.]{0,15})?)(?![\w.]*[A-Za-z_])\]?"
     r"(?:\)?(?P<mark>[:/#(]| ?: ?)(?P<port>\d{1,5})(?![\w.:/])|"
@@ -70,6 +71,7 @@ _ADDRESS = re.compile(
     re.ASCII,
 )
 _BEFORE = re.compile(r"[A-Za-z_][\w.-]{0,40}|->|=>|>", re.ASCII)
+_MAILBOX = re.compile(r"@[\w.-]{1,64}", re.ASCII)
 _MAC = re.compile(
     r"(?<![\w:.-])(?:[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5}|"
     r"[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4})(?![\w:.-])",
@@ -274,7 +276,8 @@ def _addresses(text: str, found: Candidates, ceiling: int) -> None:
         if port and match["mark"] == "/" and int(port) <= 32 and ":" not in ip:
             continue  # a network
         found.addresses[ip] = None
-        side = _side(text[max(0, match.start() - 48) : match.start()])
+        start = match.end("label") if match["label"] else match.start()
+        side = _side(text[max(0, start - 48) : start])
         name = match["name"]
         if name and (name.isdigit() or name.lower() in _NO_NAMES):
             name = None
@@ -307,9 +310,11 @@ def _offer_side(
 
 def _side(before: str) -> str | None:
     """The side that the words right before an address give it."""
-    words = _BEFORE.findall(before)
+    words = _BEFORE.findall(_MAILBOX.sub(" ", before))
     for word in reversed(words[-3:]):
         lower = word.lower()
+        if lower.endswith(".local") or lower == "inside":
+            continue  # a name of a host or a domain, or of a network interface
         if lower in _PREPOSITIONS:
             return _PREPOSITIONS[lower]
         parts = words_of(word)

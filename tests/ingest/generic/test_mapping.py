@@ -409,3 +409,11 @@ def test_a_request_line_says_whose_the_status_is() -> None:
 def test_a_display_name_may_be_an_account() -> None:
     event = of_json(users=[{"guid": "7", "displayName": "corp\\ann"}])
     assert (event["user.name"], event["user.domain"]) == ("ann", "corp")
+
+
+def test_a_file_of_this_machine_may_be_named_by_a_url() -> None:
+    event = of_json(object_uri="file:///C:/Temp/a%20b.exe")
+    assert (event["file.path"], event["file.name"]) == ("C:/Temp/a b.exe", "a b.exe")
+    assert "url.full" not in event
+    assert of_json(object_uri="file:///opt/a.sh")["file.path"] == "/opt/a.sh"
+    assert of_json(url="https://example.com/a")["url.path"] == "/a"

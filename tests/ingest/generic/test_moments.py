@@ -31,6 +31,8 @@ TIMES: list[dict[str, Any]] = [
     {"time": "2024-05-01T10:00:00Z", "user": {"lastLoginTime": "2023-01-01T00:00:00Z"}},
     {"time": 0, "created": "2024-05-01T10:00:00Z"},
     {"time": "0001-01-01T00:00:00", "created": "2024-05-01T10:00:00Z"},
+    {"time": "/Date(1714557600000)/"},
+    {"time_local": "01/May/2024:12:00:00 +0200", "remote_addr": "192.0.2.1"},
     {"time": "soon", "detected": {"at": "2024-05-01T10:00:00Z"}},
 ]
 

@@ -141,6 +141,16 @@ LINES: list[tuple[str, dict[str, Any]]] = [
         {"user.name": "ann", "source.ip": "192.0.2.1", "event.outcome": "failure"},
     ),
     ("Session 7 User[ann]: logged off after 3 s", {"user.name": "ann", "event.outcome": "success"}),
+    (
+        "Deny udp src outside:192.0.2.1/320 dst inside:198.51.100.7/53",
+        {"source.ip": "192.0.2.1", "destination.ip": "198.51.100.7", "destination.port": 53},
+    ),
+    (
+        "Disconnected from user ann@corp.local 192.0.2.1 port 4711",
+        {"user.name": "ann", "source.ip": "192.0.2.1", "source.port": 4711},
+    ),
+    ("portal, user:ann@local, ip:192.0.2.1", {"user.name": "ann", "source.ip": "192.0.2.1"}),
+    ("linked 31 jul 2022 14:02:33.5 by ann", {"@timestamp": "2022-07-31T14:02:33.500Z"}),
     ("tty 2(192.0.2.1) closed", {"source.ip": "192.0.2.1", "source.domain": None}),
     (
         "queued, proto=ESMTP from=<ann@example.com> to=<bob@example.org> commands=7",
