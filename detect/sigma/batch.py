@@ -99,8 +99,13 @@ class BatchMatcher:
                 known = self._buckets[key] = self._bucket(key, texts[members[0]])
                 self._first[key] = texts[members[0]]
             self._match_bucket(known, members, texts, found)
-            known.note([texts[at].text for at in members])
+            known.note(members, texts)
         return found
+
+    @property
+    def choices(self) -> int:
+        """How often the literals to look for were chosen, which takes time: less and less often."""
+        return len(self._buckets) + sum(known.choices for known in self._buckets.values())
 
     def costs(self) -> dict[str, RuleCost]:
         """What each rule did so far, by id; without those that were never candidates."""
@@ -133,7 +138,7 @@ class BatchMatcher:
     ) -> None:
         if not known.candidates and not known.constant:
             return
-        evaluated, matched = self.evaluated, self.matched
+        matched = self.matched
         tried: list[int] = []
         if known.plan.columns is None:
             self._match_texts(known, members, texts, found, tried)
@@ -146,8 +151,10 @@ class BatchMatcher:
         for candidate in known.constant:
             candidate.tally.candidates += len(members)
             candidate.tally.matches += len(members)
-        known.wasted += len(tried) - (self.matched - matched - len(known.constant) * len(members))
-        self.evaluated = evaluated + len(tried)
+        matching = self.matched - matched - len(known.constant) * len(members)
+        known.matched += matching
+        known.wasted += len(tried) - matching
+        self.evaluated += len(tried)
 
     def _match_texts(
         self,

@@ -21,6 +21,7 @@ from detect.sigma.witness import Always, shrink
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from detect.sigma.batch import EventText
     from detect.sigma.condition import Hits
     from detect.sigma.event import FieldMap, Reader
     from detect.sigma.rows import Row, RowDecision
@@ -59,8 +60,8 @@ class Bucket:
     """Candidates of the events that have something in common.
 
     `cells` are the fields that their rows have, `shape` cuts out what the rules name; `decisions`
-    are those of the candidates once more, where the innermost loop finds them; `columned` are the
-    cells that are filled from the plan's columns.
+    are those of the candidates once more, where the innermost loop finds them; `columned` says
+    which cells are filled from which of the plan's columns.
     """
 
     candidates: tuple[Candidate, ...]
@@ -69,34 +70,41 @@ class Bucket:
     plan: Plan
     shape: Shape
     decisions: tuple[RowDecision, ...] = ()
-    columned: list[tuple[int, int]] = field(default_factory=list)
+    columned: list[int] = field(default_factory=list)
     seen: int = 0
+    #: How often clauses were chosen by what was seen.
+    choices: int = 0
     sample: list[bytes] = field(default_factory=list)
     sampled: int = 0
-    #: Evaluations that found nothing, and events, since the clauses were chosen.
+    #: Evaluations that found nothing, matches, and events, since the clauses were chosen.
     wasted: int = 0
+    matched: int = 0
     since: int = 0
 
-    def note(self, texts: Sequence[bytes]) -> None:
+    def note(self, members: Sequence[int], texts: Sequence[EventText]) -> None:
         """Count events; keep some, and choose the clauses anew when enough were seen."""
-        before, self.seen = self.seen, self.seen + len(texts)
-        self.since += len(texts)
+        before, self.seen = self.seen, self.seen + len(members)
+        self.since += len(members)
         if before >= REPLAN_AT[-1]:
             return
-        for text in texts:
-            if len(self.sample) < SAMPLE_EVENTS and self.sampled < SAMPLE_BYTES:
-                self.sample.append(text)
-                self.sampled += len(text)
+        for at in members:
+            if len(self.sample) >= SAMPLE_EVENTS or self.sampled >= SAMPLE_BYTES:
+                break
+            self.sample.append(texts[at].text)
+            self.sampled += len(texts[at].text)
         if any(before < bound <= self.seen for bound in REPLAN_AT):
             if self.wasted > WASTE * self.since:
-                by_field = self.plan.columns is not None
-                rules = _wanted(self.candidates)
-                self.plan = planned(rules, self.sample, by_field=by_field)
-                columns = self.plan.columns
-                self.columned = [] if columns is None else self.cells.columned(columns)
-            self.wasted = self.since = 0
+                self._choose()
+            self.wasted = self.matched = self.since = 0
             self.sample = self.sample[::4] if self.seen < REPLAN_AT[-1] else []
             self.sampled = sum(map(len, self.sample))
+
+    def _choose(self) -> None:
+        self.choices += 1
+        matching = self.matched / self.since
+        self.plan = planned(_wanted(self.candidates), self.sample, matching=matching)
+        columns = self.plan.columns
+        self.columned = [] if columns is None else self.cells.columned(columns)
 
 
 def bucket(pairs: Iterable[tuple[FieldMap, CompiledRule]], known: Known) -> Bucket:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: What a field has in an event: a text, the JSON text of anything else, None for nothing.
 Cell: TypeAlias = str | bytes | None
 
+#: The kinds of values of a column of texts.
+_TEXTS = {str}
+
 #: Stands between a field and a literal; UTF-8 never has this byte.
 SEPARATOR = b"\xff"
 
@@ -60,58 +63,78 @@ class Columns:
         )
         self._more = [len(each.paths) > 1 for each in fields]
         further = [[path.name for path in each.paths[1:]] for each in fields]
-        #: What reads all further places of a field at once, where the shape has them.
-        self._others: list[Row | None] = [
-            shape.row(names) if names and shape.getters.keys() >= set(names) else None
+        #: What reads all further places of a field at once, where the shape has them, and
+        #: what it reads where nothing is.
+        self._others: list[tuple[Row | None, tuple[Any, ...]]] = [
+            (
+                shape.row(names) if names and shape.getters.keys() >= set(names) else None,
+                (ABSENT,) * len(names),
+            )
             for names in further
         ]
 
     def cut(self, wholes: Sequence[Whole]) -> list[list[Cell]]:
         """For each field what it has in each event."""
-        rows = list(map(self._row, wholes))
-        return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in self._fields]
-
-    def _row(self, whole: Whole) -> list[Cell]:
-        if whole.cut is not None and self._read is not None:
+        cuts = [whole.cut for whole in wholes]
+        columns: list[list[Cell]] = [[] for _ in self._fields]
+        if self._read is not None and None not in cuts:
             try:
-                return self._shaped(whole, whole.cut, self._read)
+                told = list(map(self._read, cuts))  # type: ignore[arg-type]  # none of them is None
             except AttributeError:  # something else than an object is on the way
                 pass
-        return [self._everywhere(whole, at) for at in range(len(self._fields))]
+            else:
+                for at, values in zip(self._cut, zip(*told, strict=True), strict=False):
+                    columns[at] = self._column(wholes, at, values)
+                for at in self._always:
+                    columns[at] = [self._everywhere(whole, at) for whole in wholes]
+                return columns
+        return [[self._cell(whole, at) for whole in wholes] for at in range(len(self._fields))]
 
-    def _shaped(self, whole: Whole, cut: Cut, read: Row) -> list[Cell]:
-        values = read(cut)
-        row: list[Cell]
-        if self._rest:
-            row = [None] * len(self._fields)
-            for at, value in zip(self._cut, values, strict=True):
-                row[at] = value
-        else:
-            row = list(values)
-        for at in self._cut:
-            if row[at].__class__ is not str:
-                row[at] = self._odd(whole, cut, at, row[at])
-        for at in self._always:
-            row[at] = self._everywhere(whole, at)
-        return row
+    def _column(self, wholes: Sequence[Whole], at: int, values: Sequence[Any]) -> list[Cell]:
+        """What counts of a field; `values` are what its first place has in the events."""
+        if set(map(type, values)) == _TEXTS:
+            return list(values)
+        if not self._more[at]:
+            return [None if each is ABSENT else _written(each) for each in values]
+        read, further = self._others[at]
+        return [
+            value
+            if value.__class__ is str
+            else None
+            if value is ABSENT and read is not None and _nothing(read, whole.cut, further)
+            else self._odd(whole, at, value)
+            for whole, value in zip(wholes, values, strict=True)
+        ]
 
-    def _odd(self, whole: Whole, cut: Cut, at: int, value: Any) -> Cell:
-        """What counts of a field whose first place does not have a text."""
-        if value is ABSENT:
-            others = self._others[at]
-            if not self._more[at] or (others is not None and _nothing(others(cut))):
-                return None
-        elif not self._more[at] or (value is not None and value.__class__ is not list):
-            return text_of_value(value)
-        # A null or an empty list leaves it to the next place.
+    def _cell(self, whole: Whole, at: int) -> Cell:
+        """What a field has in one event."""
+        if at not in self._always and whole.cut is not None:
+            name = self._fields[at].paths[0].name
+            told = None if whole.shape is None else whole.shape.value(whole.cut, name)
+            if told.__class__ is str:
+                return told
         return self._everywhere(whole, at)
+
+    def _odd(self, whole: Whole, at: int, value: Any) -> Cell:
+        """What counts of a field of several places whose first does not have a text."""
+        if value is ABSENT or value is None or value.__class__ is list:
+            return self._everywhere(whole, at)  # it is left to the next place
+        return text_of_value(value)
 
     def _everywhere(self, whole: Whole, at: int) -> Cell:
         return b",".join(map(whole.texts, self._fields[at].paths)).strip(b",") or None
 
 
-def _nothing(values: Sequence[Any]) -> bool:
-    return all(value is ABSENT for value in values)
+def _written(value: Any) -> str | bytes:
+    return value if isinstance(value, str) else text_of_value(value)
+
+
+def _nothing(read: Row, cut: Cut | None, absent: tuple[Any, ...]) -> bool:
+    """Whether none of several places has anything."""
+    try:
+        return cut is not None and read(cut) == absent
+    except AttributeError:  # something else than an object is on the way
+        return False
 
 
 def text_of_cell(cell: Cell) -> bytes:

@@ -113,7 +113,10 @@ class Wildcard:
     cased: bool = False
 
     def accepts(self, value: Value) -> bool:
-        text = value.text if self.cased else value.folded
+        return self.fits(value.text if self.cased else value.folded)
+
+    def fits(self, text: str) -> bool:
+        """Whether it stands for the text, which is folded already unless `cased`."""
         first, last = self.runs[0], self.runs[-1]
         if len(self.runs) == 1:
             return len(text) == first.length and first.at(text, 0)

@@ -36,9 +36,9 @@ MAX_CLAUSES = 3
 #: are decoded for it, and in those that are cut already.
 EVALUATION = 20.0
 EVALUATION_CUT = 2.0
-#: Fields are scanned where this share of events has candidates, and so many on average.
+#: Fields are scanned where this share of events has candidates, and so many in vain on average.
 DENSE_EVENTS = 0.5
-DENSE_CANDIDATES = 2.0
+DENSE_CANDIDATES = 1.0
 
 _ODD = tuple(letter.encode() for letter in ODD_LETTERS)
 
@@ -176,17 +176,16 @@ def _plain(text: bytes) -> bytes:
     return text.decode("utf-8", "replace").translate(_PLAIN).encode()
 
 
-def planned(rules: Sequence[Wanted], sample: Sequence[bytes], *, by_field: bool = False) -> Plan:
+def planned(rules: Sequence[Wanted], sample: Sequence[bytes], *, matching: float = 0.0) -> Plan:
     """Choose the clauses by what the sample shows, and build the databases.
 
-    `by_field`: fields are scanned, whatever the sample shows.
+    `matching` is how many candidates match an event, on average: no scan spares those.
     """
-    if not by_field:
-        found = [rule.witness() for rule in rules]
-        counts = _Counts(found, sample, {}, EVALUATION)
-        clauses = [counts.choose(each) for each in found]
-        if not sample or not counts.dense(clauses):
-            return _plan(clauses, {})
+    found = [rule.witness() for rule in rules]
+    counts = _Counts(found, sample, {}, EVALUATION)
+    clauses = [counts.choose(each) for each in found]
+    if not sample or not counts.dense(clauses, matching):
+        return _plan(clauses, {})
     places = _places(rules)
     found = [rule.witness(labelled=True) for rule in rules]
     counts = _Counts(found, sample, places, EVALUATION_CUT)
@@ -320,8 +319,8 @@ class _Counts:
             return []  # to evaluate it always is cheaper than to look for it
         return taken
 
-    def dense(self, clauses: Sequence[list[Clause]]) -> bool:
-        """Whether most events of the sample have candidates by these clauses, and several."""
+    def dense(self, clauses: Sequence[list[Clause]], matching: float) -> bool:
+        """Whether most events have candidates by these clauses, and several that do not match."""
         candidates, some = 0, 0
         for each in clauses:
             bits = (1 << self._events) - 1
@@ -331,5 +330,5 @@ class _Counts:
             some |= bits
         return (
             some.bit_count() >= DENSE_EVENTS * self._events
-            and candidates >= DENSE_CANDIDATES * self._events
+            and candidates >= (DENSE_CANDIDATES + matching) * self._events
         )

@@ -42,6 +42,27 @@ def required(source: str) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(found))
 
 
+def every_required(source: str) -> tuple[tuple[str, ...], ...]:
+    """Sets of texts, each of which has one that is in every match; empty if none is known.
+
+    As `required`, which names the most telling of them, for expressions that are one branch.
+    """
+    reader = _Reader(source)
+    try:
+        reader.alternatives()
+    except (_Unclear, IndexError, RecursionError):
+        return ()
+    if reader.rest() or reader.branches != 1:
+        return ()
+    return tuple(
+        dict.fromkeys(
+            tuple(dict.fromkeys(found))
+            for found in reader.sets
+            if all(found) and len(found) <= MAX_ALTERNATIVES
+        )
+    )
+
+
 def width(source: str) -> int:
     """The fewest characters that a match has, as far as that is certain."""
     reader = _Reader(source)
@@ -62,6 +83,9 @@ class _Reader:
         #: The fewest characters of the branches, and of the atom, that were read last.
         self.width = 0
         self._atom_width = 0
+        #: How many branches were read last, and what the last of them requires.
+        self.branches = 0
+        self.sets: list[list[str]] = []
 
     def rest(self) -> bool:
         return self._at < len(self._source)
@@ -72,17 +96,17 @@ class _Reader:
     def alternatives(self) -> list[str]:
         """Branches with `|` between: each branch's best texts together."""
         found = self._branch()
-        width = self.width
+        width, branches = self.width, 1
         while self._peek() == "|":
             self._at += 1
             found = [*found, *self._branch()]
-            width = min(width, self.width)
-        self.width = width
+            width, branches = min(width, self.width), branches + 1
+        self.width, self.branches = width, branches
         return found
 
     def _branch(self) -> list[str]:
         """A sequence: the most telling of its runs of letters and of its groups."""
-        best: list[str] = [""]
+        sets: list[list[str]] = []
         run = [""]
         width = 0
         while (char := self._peek()) and char not in "|)":
@@ -91,16 +115,22 @@ class _Reader:
             width += low[0] * self._atom_width
             if letters and low[0] >= 1:
                 if len(run) * len(letters) > MAX_RUNS:
-                    best, run = _better(best, run), [""]
+                    sets.append(run)
+                    run = [""]
                 run = [text + letter for text in run for letter in letters]
                 if low != (1, True):  # what follows is not known to stand right behind it
-                    best, run = _better(best, run), [""]
+                    sets.append(run)
+                    run = [""]
                 continue
-            best, run = _better(best, run), [""]
+            sets.append(run)
+            run = [""]
             if not letters and low[0] >= 1:
-                best = _better(best, texts)
-        self.width = width
-        return _better(best, run)
+                sets.append(texts)
+        self.width, self.sets = width, [*sets, run]
+        best = [""]
+        for each in self.sets:
+            best = _better(best, each)
+        return best
 
     def _atom(self) -> tuple[list[str], str]:
         """One atom: the texts it requires, and the letters of which it is one, as far as known."""

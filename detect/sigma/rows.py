@@ -10,6 +10,7 @@ left to the functions of detect.sigma.decide; a test holds both equal to the pla
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from detect.sigma.condition import (
@@ -24,8 +25,8 @@ from detect.sigma.condition import (
 from detect.sigma.decide import accepted_by_search, decision, every_of, flat, one_of, some_of
 from detect.sigma.many import MANY, texts_of
 from detect.sigma.partial import PartialReader
-from detect.sigma.patterns import Regex, Text, needed
-from detect.sigma.regex_literals import required, width
+from detect.sigma.patterns import Regex, Text, Wildcard, needed
+from detect.sigma.regex_literals import every_required, required, width
 from detect.sigma.shape import ABSENT
 from detect.sigma.values import Value, fold
 
@@ -44,13 +45,15 @@ if TYPE_CHECKING:
     RowDecision = Callable[[Row], bool]
     Test = Callable[[str], bool]
 
-#: A field that fewer conditions read is read when one of them asks.
+#: A field that fewer conditions read, or fewer than this part of those that read the busiest, is
+#: read when one of them asks.
 BUSY = 8
 
 #: A cell nobody asked for yet; one of a field without values; one with more than one text.
 UNREAD: Any = object()
 NOTHING: Any = object()
 SEVERAL: Any = object()
+_unread = repeat(UNREAD)
 
 
 class Cells:
@@ -58,7 +61,7 @@ class Cells:
 
     def __init__(self) -> None:
         self.maps: list[FieldMap] = []
-        self._at: dict[tuple[int, str], int] = {}
+        self._at: dict[object, int] = {}
         #: For each cell its map and name, and what reads its places of a cut event, if all can.
         self.reads: list[tuple[int, str, tuple[Getter, ...]]] = []
         self._blank: Row = []
@@ -70,10 +73,15 @@ class Cells:
         return len(self.maps) - 1
 
     def at(self, slot: int, name: str) -> int:
-        """The cell of the field that the map of that number calls `name`."""
-        found = self._at.get((slot, name))
+        """The cell of the field that the map of that number calls `name`.
+
+        Fields of several maps that live in the same places share a cell.
+        """
+        mapped = self.maps[slot].places(name)
+        key: object = mapped.paths if mapped.plain else (slot, name)
+        found = self._at.get(key)
         if found is None:
-            found = self._at[slot, name] = len(self.reads)
+            found = self._at[key] = len(self.reads)
             self.reads.append((slot, name, ()))
             self._asked.append(0)
         self._asked[found] += 1
@@ -89,40 +97,44 @@ class Cells:
                 self.reads[at] = (slot, name, getters)
         self._blank = [UNREAD] * len(self.reads)
 
+    def columned(self, columns: Columns) -> list[int]:
+        """For each cell that many conditions read the column that has the same, else -1."""
+        busy = max(BUSY, max(self._asked, default=0) // BUSY)
+        return [
+            columns.at.get(mapped.paths, -1)
+            if asked >= busy and (mapped := self.maps[slot].places(name)).plain
+            else -1
+            for asked, (slot, name, _) in zip(self._asked, self.reads, strict=True)
+        ]
+
     def row(self, whole: Whole) -> Row:
         """The row of an event, of which nothing was read yet."""
         row = self._blank.copy()
         row.append(Source(whole, self))
         return row
 
-    def columned(self, columns: Columns) -> list[tuple[int, int]]:
-        """The cells that many conditions read, each with the column that has the same."""
-        return [
-            (at, columns.at[mapped.paths])
-            for at, (slot, name, _) in enumerate(self.reads)
-            if self._asked[at] >= BUSY
-            and (mapped := self.maps[slot].places(name)).plain
-            and mapped.paths in columns.at
-        ]
-
     def rows(
-        self,
-        wholes: Sequence[Whole],
-        columns: Sequence[Sequence[Cell]],
-        columned: Iterable[tuple[int, int]],
+        self, wholes: Sequence[Whole], columns: Sequence[Sequence[Cell]], columned: Sequence[int]
     ) -> list[Row]:
         """The rows of several events, with the cells filled that are in columns already.
 
         Reading a cell when it is asked for costs four times as much as a column at once.
         """
-        rows = list(map(self.row, wholes))
-        for at, column in columned:
-            for row, told in zip(rows, columns[column], strict=True):
-                if told.__class__ is str:
-                    row[at] = told.lower() if told.isascii() else fold(told)
-                elif told is None:
-                    row[at] = NOTHING
-        return rows
+        cells = [_unread if at < 0 else _folded(columns[at]) for at in columned]
+        sources = [Source(whole, self) for whole in wholes]
+        return list(map(list, zip(*cells, sources, strict=False)))
+
+
+def _folded(column: Sequence[Cell]) -> list[Any]:
+    """What cells hold by what a column does."""
+    return [
+        (told.lower() if told.isascii() else fold(told))
+        if isinstance(told, str)
+        else NOTHING
+        if told is None
+        else UNREAD
+        for told in column
+    ]
 
 
 class Source:
@@ -156,6 +168,8 @@ class Source:
             found = told.lower() if told.isascii() else fold(told)
         elif told is ABSENT:
             found = NOTHING
+        elif told.__class__ is int:
+            found = str(told)
         else:
             values = self.reader(slot).field(name).values
             found = NOTHING if not values else values[0].folded if len(values) == 1 else SEVERAL
@@ -163,7 +177,7 @@ class Source:
         return found
 
     def _told(self, getters: tuple[Getter, ...]) -> Any:
-        """The text at the first place that has something, ABSENT, or None: to be read in full."""
+        """What the first place has that has something, ABSENT, or None: to be read in full."""
         cut = self.whole.cut
         if cut is None or not getters:
             return None
@@ -182,6 +196,9 @@ class Source:
         told = self._told(getters)
         if told.__class__ is str:
             return Value(told, told, fold(told))
+        if told.__class__ is int:
+            text = str(told)
+            return Value(told, text, text)
         return self.reader(slot).field(name).values[0]
 
 
@@ -315,16 +332,20 @@ def _single(
 def _tests(patterns: Iterable[Pattern]) -> tuple[list[Test], list[tuple[Test, Any]]]:
     """Tests of folded texts that decide, and guards before what needs the value itself."""
     groups: dict[str, list[str]] = {"": [], "endswith": [], "startswith": [], "contains": []}
+    wildcards: list[Test] = []
     searches: list[tuple[Test, Any]] = []
     for pattern in patterns:
         match pattern:
             case Text(operator=operator, text=text, cased=False):
                 groups[operator].append(text)
+            case Wildcard(cased=False):
+                wildcards.append(_stands(pattern))
             case Regex():
                 searches.append((_guard(pattern), accepted_by_search(pattern)))
             case _:  # of numbers, networks and times nothing is known before
                 searches.append((_has(needed(pattern)), pattern.accepts))
-    return [_TESTS[kind](tuple(texts)) for kind, texts in groups.items() if texts], searches
+    tests = [_TESTS[kind](tuple(texts)) for kind, texts in groups.items() if texts]
+    return [*tests, *wildcards], searches
 
 
 def _has(text: str) -> Test:
@@ -366,19 +387,40 @@ _TESTS: dict[str, Callable[[tuple[str, ...]], Test]] = {
 }
 
 
+def _stands(pattern: Wildcard) -> Test:
+    """Whether a caseless pattern accepts a folded text; most lack one of its pieces."""
+    pieces = sorted({text for run in pattern.runs for _, text in run.literals}, key=len)[::-1]
+
+    def stands(subject: str) -> bool:
+        for piece in pieces:
+            if piece not in subject:
+                return False
+        return pattern.fits(subject)
+
+    return stands
+
+
 def _guard(pattern: Regex) -> Test:
     """Whether an expression can match a value with this folded text; it is no shorter than that."""
     shortest = width(pattern.source)
-    texts = tuple(fold(text) for text in required(pattern.source) or ())
-    if not texts or not all(text.isascii() for text in texts):
+    found = every_required(pattern.source) or (required(pattern.source) or (),)
+    sets = [tuple(map(fold, texts)) for texts in found if texts and all(map(str.isascii, texts))]
+    single = [texts[0] for texts in sets if len(texts) == 1]
+    several = [texts for texts in sets if len(texts) > 1]
+    if not sets:
         return lambda subject: len(subject) >= shortest
 
     def may(subject: str) -> bool:
-        if len(subject) < shortest:
-            return False
-        for text in texts:
-            if text in subject:
-                return True
-        return not subject.isascii()  # letters that equal an ASCII one without case
+        for text in single:
+            if text not in subject:
+                # Without case, letters beyond ASCII may equal one of its.
+                return not subject.isascii() and len(subject) >= shortest
+        for texts in several:
+            for text in texts:
+                if text in subject:
+                    break
+            else:
+                return not subject.isascii() and len(subject) >= shortest
+        return len(subject) >= shortest
 
     return may

@@ -15,7 +15,7 @@ from detect.sigma import bucket, plan, scanner
 from detect.sigma.batch import BatchMatcher, EventText
 from detect.sigma.literals import clause_of
 from detect.sigma.patterns import Regex
-from detect.sigma.regex_literals import required, width
+from detect.sigma.regex_literals import every_required, required, width
 from detect.sigma.values import fold
 from tests.detect.sigma.support import load, rule
 from tocsin.errors import BadInput, ContentErrors
@@ -254,6 +254,9 @@ def test_what_an_expression_requires_is_in_what_it_finds(source: str, text: str)
         assert any(each.lower() in plain for each in texts)
     if found:
         assert len(found[0]) >= width(source)
+        plain = fold(text).replace("\u212a", "k")
+        for each in every_required(source):
+            assert any(one.lower() in plain for one in each)
 
 
 @pytest.mark.parametrize(
@@ -268,6 +271,13 @@ def test_what_an_expression_requires_is_in_what_it_finds(source: str, text: str)
 )
 def test_the_fewest_characters_that_an_expression_takes(source: str, expected: int) -> None:
     assert width(source) == expected
+
+
+def test_all_texts_that_an_expression_requires() -> None:
+    assert every_required(r'"(?:\{\d\})+"\s*-f') == (('"',), ("{",), ("-f",))
+    assert every_required(r"net\s+user(?:s|)\s?x*(?:y|z)") == (("net",), ("user",), ("y", "z"))
+    assert every_required(r"(a|b)c{2}") == (("a", "b"), ("c",))
+    assert every_required("a|b") == ()
 
 
 def test_a_literal_shorter_than_two_letters_is_not_scanned_for() -> None:
