@@ -132,20 +132,27 @@ class Observation:
 
     def body(self) -> dict[str, Any]:
         """As plain JSON, without what is empty."""
-        told = {
-            "e": list(self.entity),
+        told: dict[str, Any] = {
+            "e": [*self.entity],
             "s": self.start,
             "f": self.first,
             "l": self.last,
-            "p": self.peer,
-            "c": self.counts,
-            "n": self.sums,
-            "t": self.texts,
-            "m": self.times,
-            "w": [list(each) for each in self.places],
-            "x": [list(each) for each in self.samples],
         }
-        return {name: value for name, value in told.items() if value or name in "esfl"}
+        if self.peer:
+            told["p"] = self.peer
+        if self.counts:
+            told["c"] = self.counts
+        if self.sums:
+            told["n"] = self.sums
+        if self.texts:
+            told["t"] = self.texts
+        if self.times:
+            told["m"] = self.times
+        if self.places:
+            told["w"] = [[*each] for each in self.places]
+        if self.samples:
+            told["x"] = [[*each] for each in self.samples]
+        return told
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Observation:
@@ -170,7 +177,9 @@ class Observation:
 
 def encode(observation: Observation, piece: Piece) -> bytes:
     """The record of an observation: compact JSON."""
-    return orjson.dumps({**observation.body(), "o": list(piece)})
+    body = observation.body()
+    body["o"] = [*piece]
+    return orjson.dumps(body)
 
 
 def decode(data: bytes) -> tuple[Observation, Piece]:

@@ -37,19 +37,20 @@ class ObserveStage:
         batch = Batch()
         if not records:
             return batch
-        observer = self._observer
+        observer, loads = self._observer, orjson.loads
         observer.flush()  # what a batch that failed has left behind
+        told = 0
         for record in records:
             try:
-                event = orjson.loads(record.value)
+                event = loads(record.value)
             except orjson.JSONDecodeError as error:
                 raise BadInput("not_json", f"{record.position} is not JSON: {error}") from None
             if not isinstance(event, dict):
                 raise BadInput("not_an_object", f"{record.position} is no JSON object")
-            if observer.add(event, record.timestamp, str(record.position)):
-                batch.sent += 1
-            else:
-                batch.filtered["nothing_learned"] += 1
+            told += observer.add(event, record.timestamp, record)
+        batch.sent = told
+        if told < len(records):
+            batch.filtered["nothing_learned"] = len(records) - told
         piece = Piece(records[0].partition, records[0].offset, records[-1].offset)
         batch.outputs = [
             Outgoing(

@@ -28,6 +28,8 @@ from tocsin.clock import parse_iso
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tocsin.log.base import Record
+
 _DEFAULT_TENANT = "default"
 #: As Sample(*sample), which takes five times as long.
 _SAMPLE = tuple.__new__
@@ -44,10 +46,11 @@ class Observer:
         self._seconds: dict[str, int] = {}
         self._sight = Sight(self._open)
 
-    def add(self, event: Mapping[str, Any], recorded: int, position: str) -> bool:
+    def add(self, event: Mapping[str, Any], recorded: int, position: Record | str) -> bool:
         """Take in an event; whether it says anything of anybody.
 
-        `recorded` (ms) and `position` stand for a time and an origin that the event lacks.
+        `recorded` (ms) and `position`, that of the record, stand for a time and an origin that the
+        event lacks.
         """
         at = self._time(event.get("@timestamp"), recorded)
         told = event.get("event")
@@ -61,19 +64,22 @@ class Observer:
         sight.event, sight.told = event, told
         sight.at, sight.start = at, at - at % SLICE
         sight.tenant = spine.get("tenant") or _DEFAULT_TENANT
-        sight.id = told.get("id") or position
-        sight.origin = spine.get("origin") or position
+        sight.id = told.get("id") or _named(position)
+        sight.origin = spine.get("origin") or _named(position)
         if source := spine.get("source"):
             self._heard(source, sight)
         categories = told.get("category")
         if isinstance(categories, str):
             categories = (categories,)
-        read: set[Any] = set()
-        for category in categories or ():
-            reader = READERS.get(category)
-            if reader is not None and reader not in read:
-                read.add(reader)
-                reader(sight)
+        if categories:
+            if len(categories) == 1:  # the usual case
+                reader = READERS.get(categories[0])
+                if reader is not None:
+                    reader(sight)
+            else:
+                for reader in dict.fromkeys(map(READERS.get, categories)):
+                    if reader is not None:
+                        reader(sight)
         if "cloud" in event:
             read_api(sight)
         if "dns" in event:
@@ -126,6 +132,10 @@ class Observer:
                 self._seconds.clear()
             self._seconds[text[:19]] = at - at % 1000
         return at
+
+
+def _named(position: Record | str) -> str:
+    return position if isinstance(position, str) else str(position.position)
 
 
 def _finished(observation: Observation) -> Observation:

@@ -80,6 +80,8 @@ class Profile:
     sample: Sample | None = None
     frozen: int = 0
     evicted: int = 0
+    #: The hours as JSON, b"" when they have changed: most slices change none of 168 numbers.
+    told_hours: bytes = b""
 
     @classmethod
     def empty(cls, at: int) -> Profile:
@@ -130,6 +132,7 @@ class Profile:
         self.day = at // DAY
         fast, slow = _FAST**passed, _SLOW**passed
         self.hours = [round(each * fast, 2) if each > _FORGOTTEN else 0.0 for each in self.hours]
+        self.told_hours = b""
         for feature in list(self.maps):
             kept = {
                 value: [round(told[0] * fast, 3), round(told[1] * slow, 3), told[2]]
@@ -190,6 +193,7 @@ class Profile:
             at = hour_of_week(observation.start)
             guarded = ("hour", str(at)) in unusual
             self.hours[at] += GUARDED if guarded else 1.0
+            self.told_hours = b""
             if not guarded:
                 counted.append(("hour", str(at)))
         for feature, told in observation.counts.items():
@@ -258,19 +262,23 @@ class Profile:
         return data.decode()
 
     def _shrink(self, most: int) -> None:
+        if sum(map(len, self.maps.values())) <= most:
+            return
         entries = [
             (told[0], told[2], feature, value)
             for feature, into in self.maps.items()
             for value, told in into.items()
         ]
-        for _, _, feature, value in sorted(entries)[: max(0, len(entries) - most)]:
+        for _, _, feature, value in sorted(entries)[: len(entries) - most]:
             del self.maps[feature][value]
             self.evicted += 1
 
     def _dump(self) -> bytes:
-        hours = [round(100 * each) for each in self.hours]
+        if not self.told_hours:
+            hours = [round(100 * each) if each else 0 for each in self.hours]
+            self.told_hours = orjson.dumps(hours if any(hours) else 0)
         body: list[Any] = [self.born, self.last, self.day, self.seen, self.days, self.peer]
-        body += [self.hour, hours if any(hours) else 0]
+        body += [self.hour, orjson.Fragment(self.told_hours)]
         body += [
             {
                 feature: {

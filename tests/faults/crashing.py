@@ -83,6 +83,24 @@ def told(found: Outcome) -> list[str]:
     return sorted(f"{each['rule']['id']}: {each['message']}" for each in documents)
 
 
+def of_rules(found: Outcome) -> dict[str, bytes]:
+    """The alerts of rules: a function of the set of their evidence, to the byte."""
+    return {id: text for id, text in found.alerts.items() if not _behaves(text)}
+
+
+def of_behavior(found: Outcome) -> list[tuple[str, str]]:
+    """Which detector of behaviour told of whom and when: the rule and the alert's identity."""
+    return sorted((_rule(text), id) for id, text in found.alerts.items() if _behaves(text))
+
+
+def _rule(alert: bytes) -> str:
+    return str(orjson.loads(alert)["rule"]["id"])
+
+
+def _behaves(alert: bytes) -> bool:
+    return _rule(alert).startswith("behavior.")
+
+
 def rules_of(found: Outcome) -> set[str]:
     """The ids of the rules, and of the detectors of behaviour, that alerts were made by."""
-    return {orjson.loads(document)["rule"]["id"] for document in found.alerts.values()}
+    return {_rule(text) for text in found.alerts.values()}
