@@ -110,13 +110,14 @@ def alert(number: int = 1, *, revision: int = 1, ip: str = ADDRESS) -> Outgoing:
 class Asking:
     """A pipeline that runs, and the desk of its people."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, patience: float = 30) -> None:
         self.pipeline = pipeline
+        self._patience = patience
         self.people = Approvers(pipeline.settings.response.approvers)
         self.desk = Desk(pipeline.store, pipeline.log.append, pipeline.clock)
 
     async def settle(self) -> None:
-        assert await self.pipeline.settle(30), self.pipeline.down()
+        assert await self.pipeline.settle(self._patience), self.pipeline.down()
 
     async def asked(self) -> Question:
         """The one open approval, whole."""
@@ -127,9 +128,9 @@ class Asking:
 
 @asynccontextmanager
 async def asking(
-    config: Path, *alerts: Outgoing, clock: Clock | None = None
+    config: Path, *alerts: Outgoing, clock: Clock | None = None, patience: float = 30
 ) -> AsyncIterator[Asking]:
-    """The embedded pipeline on a site, fed with `alerts`."""
+    """The pipeline on a site, fed with `alerts`; it may take `patience` seconds to settle."""
     pipeline = Pipeline(load(config), stages=STAGES, clock=clock)
     async with pipeline:
         if alerts:
@@ -137,7 +138,7 @@ async def asking(
         async with asyncio.TaskGroup() as group:
             group.create_task(pipeline.run())
             try:
-                yield Asking(pipeline)
+                yield Asking(pipeline, patience)
             finally:
                 pipeline.stop()
 

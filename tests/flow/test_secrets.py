@@ -289,7 +289,9 @@ class Left:
         }  # fmt: skip
 
 
-async def left_behind(directory: Path, monkeypatch: pytest.MonkeyPatch, **sections: Any) -> Left:
+async def left_behind(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, *, patience: float = 30, **sections: Any
+) -> Left:
     """Run every connector against the bad server; `sections` are those of the configuration."""
     async with parrot() as bird:
         config = site(directory, bird.url)
@@ -303,7 +305,8 @@ async def left_behind(directory: Path, monkeypatch: pytest.MonkeyPatch, **sectio
         secrets["AUDIT_KEY"] = b64encode(b"CANARY of the audit, 32 bytes---").decode()
         for name, value in secrets.items():
             monkeypatch.setenv(name, value)
-        async with asking(config, alert(), Outgoing(Topics.ALERTS, b'{"cut": "off')) as world:
+        broken = Outgoing(Topics.ALERTS, b'{"cut": "off')
+        async with asking(config, alert(), broken, patience=patience) as world:
             await world.asked()
             kept = await everything_kept(world, directory)
     hidden = {value.rpartition("sig=")[2] for value in secrets.values()} | {"CANARY-of-a-login"}

@@ -12,6 +12,7 @@ from elasticsearch import AsyncElasticsearch, Elasticsearch
 from dev.elasticsearch import ElasticsearchServer
 from tests.cli.asking import alert as alert_of
 from tests.cli.conftest import target
+from tests.flow.test_secrets import assert_no_leaks, left_behind
 from tests.index.contract import StoreContract
 from tests.index.documents import (
     START,
@@ -273,6 +274,22 @@ async def contained(config: Path, effects: int) -> None:
         group.create_task(pipeline.run())
         assert await pipeline.settle(60), pipeline.down()
         pipeline.stop()
+
+
+async def test_no_secret_is_in_any_document(
+    node: ElasticsearchServer,
+    namespace: str,
+    client: AsyncElasticsearch,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = {"backend": "elasticsearch", "url": node.url, "namespace": namespace}
+    left = await left_behind(tmp_path, monkeypatch, patience=120, store=store)
+    await client.indices.refresh(index=f"*-{namespace}*")
+    found = await client.search(index=f"*-{namespace}*", size=10_000)
+    assert found["hits"]["total"]["value"] > 50
+    left.kept["documents"] = str(found["hits"]["hits"]).encode()
+    assert_no_leaks(left)
 
 
 async def test_a_kill_in_the_middle_loses_nothing_and_doubles_nothing(
