@@ -11,6 +11,7 @@ import pytest
 from detect.behavior.calibrate import Calibration
 from detect.behavior.detectors.scored import WebPayload
 from detect.behavior.memory import Memory
+from detect.behavior.models.asking import SAMPLED, Asking, ModelMemory
 from detect.behavior.models.drift import reference
 from detect.behavior.models.standing import Standings, against, alarms
 from detect.behavior.models.watch import MAX_TOLD, Beside, Watch
@@ -137,6 +138,16 @@ def test_two_equal_models_agree() -> None:
     assert seen["agreement"] == 1.0
     assert seen["disagreements"] == []
     assert seen["alerts_a_day"] == seen["alerts_a_day_of_shadow"] > 0
+
+
+def test_of_a_long_question_a_few_rows_are_counted() -> None:
+    model, memory = Lengths("a", 30), ModelMemory()
+    texts = [f"q={'x' * number}" for number in range(48)]
+    asked = Asking(lambda kind: model, memory, MONDAY)("payload")
+    assert asked.surprise(texts).tolist() == model.surprise(texts).tolist()
+    assert memory.watches["payload"].rows == SAMPLED
+    assert asked.surprise([]).tolist() == []
+    assert memory.watches["payload"].rows == SAMPLED
 
 
 def test_batches_do_not_show() -> None:
