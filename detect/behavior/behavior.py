@@ -16,7 +16,7 @@ import orjson
 
 from detect.behavior.deciding import Decider
 from detect.behavior.memory import Memory
-from detect.behavior.observation import SLICE, Observation, Piece, decode
+from detect.behavior.observation import SLICE, Observation, Piece, read
 from detect.behavior.verdicts import Verdict, apply, parse
 from detect.correlated import Clock
 from detect.expiry import Companions, Watermark
@@ -184,7 +184,7 @@ def _told(record: Record) -> Told:
     if not isinstance(body, dict):
         raise BadInput("not_an_object", f"{record.position} is no JSON object")
     if "e" in body:
-        return decode(record.value)
+        return read(body)
     if "verdict" in body:
         return parse(body)
     at = body.get("clock")

@@ -185,7 +185,14 @@ def encode(observation: Observation, piece: Piece) -> bytes:
 def decode(data: bytes) -> tuple[Observation, Piece]:
     """What `encode` made; raises BadInput for anything else."""
     try:
-        body = orjson.loads(data)
+        return read(orjson.loads(data))
+    except orjson.JSONDecodeError as error:
+        raise BadInput("observation", f"it is no observation: {error}") from error
+
+
+def read(body: Mapping[str, Any]) -> tuple[Observation, Piece]:
+    """The same, of JSON that somebody has looked into already."""
+    try:
         return Observation.of(body), Piece(*body["o"])
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise BadInput("observation", f"it is no observation: {error}") from error
