@@ -209,6 +209,7 @@ RARE = (
             _USER,
             (*_LOGON, "source.as.number"),
             ("T1078",),
+            budget=1.5,
             level="low",
         ),
         "source.as",
