@@ -1,7 +1,8 @@
 """How many events per CPU-second the normalize stage makes, by format and of all in turn.
 
 Lines are distinct (bench.ingest_lines). Counted is everything from the raw record to the record
-on `events`: recognition, parsing, identity, related fields, serialization.
+on `events`: recognition, parsing, identity, related fields, serialization. Garbage is looked for
+as seldom as in `tocsin run`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 
 from bench import ingest_bento
 from bench.ingest_lines import FORMATS, RECEIVED, mixed
+from ingest.mapping.library import builtin
 from ingest.normalize import NormalizeStage
+from tocsin.garbage import keep_what_is_loaded
 from tocsin.log.base import Record
 from tocsin.state import KeyedState
 
@@ -59,6 +62,8 @@ def measure(name: str, seed: int, count: int = RECORDS) -> tuple[float, int, int
 
 def run() -> list[dict[str, Any]]:
     """One row per format: events and MB of input per CPU-second (median of five), growth."""
+    builtin()
+    keep_what_is_loaded()
     rows = []
     for name in _MAKERS:
         rounds = [measure(name, seed) for seed in range(ROUNDS)]

@@ -68,7 +68,9 @@ class FieldCode:
         name = path.header
         if name == "text":
             # In other formats it is the line as it is written, quotation marks and all.
-            operand = Operand("text", TEXT, PART if self.unit.is_text else "")
+            # A line of groups is no text that means nothing: all of it fits their expression.
+            kind = TEXT if self.unit.facts.groups is None else CLEAN
+            operand = Operand("text", kind, PART if self.unit.is_text else "")
         elif name in ("source", "received"):
             operand = Operand(f"o.{name}", TEXT if name == "source" else CLEAN)
         elif self.unit.headless:
