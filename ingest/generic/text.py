@@ -139,6 +139,8 @@ def read(
     `whole` is False for the message of a log whose fields say the rest.
     """
     text = text[:MAX_TEXT]
+    if "\\r\\n" in text:
+        text = text.replace("\\r\\n", "\n")  # lines that were escaped on their way
     if whole:
         _time(text, found, ceiling)
         _program(text, found, ceiling)
@@ -248,6 +250,8 @@ def _labelled(text: str, found: Candidates, resolver: Resolver, ceiling: int) ->
         if not value or value.lower() in _NOT_USERS:
             continue
         for target, score in resolver(name).targets:
+            if "user" in target and value[-1] == ")":
+                value = value.partition(" (")[0]  # what it is of the event: `ann (initiator)`
             found.offer(target, min(score - 10, ceiling + 14), value)
 
 

@@ -38,6 +38,8 @@ MAX_ADDRESSES = 256
 
 _TYPES = ("type", "Type", "objectType", "entityType", "@odata.type", "__typename", "kind", "$type")
 _HAS_TYPE = frozenset(_TYPES)
+#: Keys of the name of what has such a type.
+_ENTITIES = ("entityValue", "entityName", "entity_value", "entity_name")
 _NAMES = ("name", "Name", "key", "Key", "field", "displayName", "label")
 _VALUES = ("value", "Value", "newValue", "NewValue", "values", "val", "content")
 _HAS_VALUE = frozenset(_VALUES)
@@ -64,6 +66,9 @@ class Walk:
         """Offer the leaves of an object whose own path is `prefix`, with a dot behind it."""
         if depth and not _HAS_TYPE.isdisjoint(node) and (word := _hint(node)) is not None:
             prefix = f"{prefix}#{word}."
+            named = next((node[key] for key in _ENTITIES if key in node), None)
+            if isinstance(named, str) and named and "name" not in node:
+                self._text(f"{prefix}name", named)
         for key, value in node.items():
             if isinstance(value, str):
                 if value in NOTHING:
@@ -148,7 +153,8 @@ def _hint(node: dict[str, Any]) -> str | None:
     for key in _TYPES:
         value = node.get(key)
         if isinstance(value, str):
-            return hint(value)
+            # As an entity beside hosts and mailboxes an account is a user's.
+            return "user" if key == "entityType" and value.lower() == "account" else hint(value)
     return None
 
 

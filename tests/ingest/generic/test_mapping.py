@@ -417,3 +417,13 @@ def test_a_file_of_this_machine_may_be_named_by_a_url() -> None:
     assert "url.full" not in event
     assert of_json(object_uri="file:///opt/a.sh")["file.path"] == "/opt/a.sh"
     assert of_json(url="https://example.com/a")["url.path"] == "/a"
+
+
+def test_entities_are_named_by_their_value() -> None:
+    event = of_json(
+        entities=[
+            {"entityType": "account", "entityValue": "corp\\ann", "id": "7"},
+            {"entityType": "host", "entityValue": {"name": "ws1", "ips": ["192.0.2.1"]}},
+        ]
+    )
+    assert (event["user.name"], event["user.domain"], event["host.name"]) == ("ann", "corp", "ws1")

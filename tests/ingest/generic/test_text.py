@@ -151,6 +151,10 @@ LINES: list[tuple[str, dict[str, Any]]] = [
     ),
     ("portal, user:ann@local, ip:192.0.2.1", {"user.name": "ann", "source.ip": "192.0.2.1"}),
     ("linked 31 jul 2022 14:02:33.5 by ann", {"@timestamp": "2022-07-31T14:02:33.500Z"}),
+    (
+        r"Type: Virus\r\nUser: CORP\ann (Initiator)\r\nHost name: ws7\r\nResult: Detected",
+        {"user.name": "ann", "user.domain": "CORP", "host.name": "ws7"},
+    ),
     ("tty 2(192.0.2.1) closed", {"source.ip": "192.0.2.1", "source.domain": None}),
     (
         "queued, proto=ESMTP from=<ann@example.com> to=<bob@example.org> commands=7",
