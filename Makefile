@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # Two more than cores: many tests wait, for processes that they started or for a broker.
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) + 2)")
+# Tests against servers wait for those most of the time; each file has its own.
+LIVE_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test check live bench lock clean
@@ -33,7 +35,7 @@ check: venv ## lint, types, import rules, unit tests
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not live and not slow"
 
 live: venv ## tests against real servers (dev/ fetches and starts them)
-	$(BIN)/python -m pytest -m live --timeout 600 $(TEST_ARGS)
+	$(BIN)/python -m pytest -m live -n $(LIVE_WORKERS) --dist loadfile --timeout 600 $(TEST_ARGS)
 
 bench: venv ## measure, and write bench/results/ (this machine, data, commit)
 	$(BIN)/python -m bench $(BENCH_ARGS)
