@@ -170,14 +170,18 @@ cases:
         assert run_test(BOOK, case).problems == (), case.name
 
 
-def test_an_output_without_a_value_fails_the_child_and_is_the_playbooks_own_fault() -> None:
-    broken = written(CHILD.replace("why: inputs.why}\nsteps", "why: alert.nope}\nsteps"))
+@pytest.mark.parametrize(("output", "own"), [("alert.nope", False), ('"[1][3]"', True)])
+def test_an_output_without_a_value_fails_the_child(output: str, own: bool) -> None:
+    """It is the playbook's own fault, unless the alert lacks what it reads."""
+    broken = written(CHILD.replace("why: inputs.why}\nsteps", f"why: {output}}}\nsteps"))
     stage = Stage(written(PARENT, child=broken))
     run = stage.start()
     block = stage.last("firewall.block_ip")
     stage.answer(block)
     assert stage.run(run).outcome is Outcome.FAILED
-    assert "an output has no value" in stage.run(block.run_id).fault
+    child = stage.run(block.run_id)
+    told, other = (child.fault, child.lacking) if own else (child.lacking, child.fault)
+    assert ("an output has no value" in told, other) == (True, "")
 
 
 def test_a_dry_run_goes_all_the_way_down() -> None:
