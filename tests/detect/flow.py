@@ -282,3 +282,32 @@ def staged(
 def size(state: KeyedState) -> int:
     """Bytes of a state as it is stored."""
     return sum(len(key) + len(orjson.dumps(value)) for key, value in state.items())
+
+
+def failures(count: int, every: int = 10 * SECOND) -> list[Login]:
+    return [Login(START + i * every, i) for i in range(count)]
+
+
+def fed(logins: Sequence[Login], *correlations: Correlation) -> list[Outgoing]:
+    return [output for login in logins for output in matched(login, correlations)]
+
+
+def run(
+    inputs: Sequence[Outgoing],
+    correlations: Sequence[Correlation] = CORRELATIONS,
+    state: KeyedState | None = None,
+) -> tuple[list[Finding], list[GroupedFinding]]:
+    """Findings and chained grouped findings of a stage that is fed its own chained ones."""
+    stage = CorrelateStage(correlations, lateness=LATENESS)
+    state = KeyedState() if state is None else state
+    findings: list[Finding] = []
+    chained: list[GroupedFinding] = []
+    pending, offset = list(inputs), 0
+    while pending:
+        batch = stage.process(records(pending, Topics.CORRELATE, offset), state, NOW)
+        offset += len(pending)
+        assert batch.accounted == len(pending)
+        findings += [Finding.decode(o.value) for o in batch.outputs if o.topic == Topics.FINDINGS]
+        pending = [o for o in batch.outputs if o.topic == Topics.CORRELATE]
+        chained += [GroupedFinding.decode(o.value) for o in pending]
+    return findings, chained
