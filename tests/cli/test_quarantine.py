@@ -32,7 +32,11 @@ outputs: {how: steps.shut.status}
 steps:
   - {id: shut, action: containment.webhook, with: {entity: !cel inputs.ip}, hold: {ttl: 1d}}
 """
-POISON = "metadata: {id: poison}\ntrigger: {when: true}\nsteps: [{id: a, let: {x: alert.nope}}]\n"
+POISON = """\
+metadata: {id: poison}
+trigger: {when: true}
+steps: [{id: a, let: {x: '1 / (1 - 1)'}}]
+"""
 ALERTS = 24
 
 
@@ -64,7 +68,7 @@ def test_case_06_a_poison_playbook_is_shown_released_and_harms_no_other(
     assert 5 <= len(failed) <= 4 * 5  # each of four partitions counts for itself
     [listed] = tocsin("playbook", "quarantine", "-c", config, "--json").rows()
     assert listed["playbook"] == "poison"
-    assert "nope" in listed["reason"]
+    assert "divi" in listed["reason"]
     letters = tocsin("dead-letters", "list", "-c", config, "--json").out
     assert letters.count("quarantined") >= ALERTS - len(failed)
     assert tocsin("playbook", "release", "caller", "-c", config).code == 2
