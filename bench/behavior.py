@@ -76,12 +76,12 @@ def _speed(name: str, events: Sequence[dict[str, Any]]) -> dict[str, Any]:
     gc.collect()
     keep_what_is_loaded()
     for _ in range(ROUNDS):
-        observe, began = ObserveStage(), time.process_time()
+        observe, seen, began = ObserveStage(), KeyedState(), time.process_time()
         outputs = [
             outgoing
             for first in range(0, len(records), BATCH)
             for outgoing in observe.process(
-                records[first : first + BATCH], KeyedState(), START + 9 * DAY
+                records[first : first + BATCH], seen, START + 9 * DAY
             ).outputs
         ]
         middle = time.process_time()

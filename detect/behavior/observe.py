@@ -8,6 +8,7 @@ import orjson
 
 from detect.behavior.observation import Piece, encode
 from detect.behavior.observer import Observer
+from detect.behavior.repeats import Repeats, name
 from tocsin.contracts import Topics
 from tocsin.errors import BadInput
 from tocsin.log.base import Outgoing
@@ -21,16 +22,17 @@ if TYPE_CHECKING:
 
 
 class ObserveStage:
-    """Topic EVENTS to OBSERVATIONS (keyed `tenant|kind|id`); stateless."""
+    """Topic EVENTS to OBSERVATIONS (keyed `tenant|kind|id`); its state: the ids it has had."""
 
     name = "observe"
     topic = Topics.EVENTS
-    stateful = False
+    stateful = True
     #: Records that are combined at once: the more, the less travels.
     slice = 1_000
 
     def __init__(self) -> None:
         self._observer = Observer()
+        self._repeats = Repeats()
 
     def process(self, records: Sequence[Record], state: State, now: int) -> Batch:
         """See tocsin.stage.Stage; raises BadInput for a record that holds no event document."""
@@ -39,7 +41,8 @@ class ObserveStage:
             return batch
         observer, loads = self._observer, orjson.loads
         observer.flush()  # what a batch that failed has left behind
-        told = 0
+        told = repeated = 0
+        known, new = self._repeats.known(records[0].partition, state), dict[str, None]()
         for record in records:
             try:
                 event = loads(record.value)
@@ -47,10 +50,17 @@ class ObserveStage:
                 raise BadInput("not_json", f"{record.position} is not JSON: {error}") from None
             if not isinstance(event, dict):
                 raise BadInput("not_an_object", f"{record.position} is no JSON object")
+            if (id := name(event)) is not None:
+                if id in known or id in new:
+                    repeated += 1
+                    continue
+                new[id] = None
             told += observer.add(event, record.timestamp, record)
         batch.sent = told
-        if told < len(records):
-            batch.filtered["nothing_learned"] = len(records) - told
+        if repeated:
+            batch.filtered["repeated"] = repeated
+        if told + repeated < len(records):
+            batch.filtered["nothing_learned"] = len(records) - told - repeated
         piece = Piece(records[0].partition, records[0].offset, records[-1].offset)
         batch.outputs = [
             Outgoing(
@@ -61,6 +71,7 @@ class ObserveStage:
             )
             for each in observer.flush()
         ]
+        self._repeats.add(records[0].partition, state, list(new))
         return batch
 
     def tick(self, partition: int, state: State, now: int) -> Sequence[Outgoing]:

@@ -62,10 +62,10 @@ def told(outgoing: Iterable[Outgoing], *, partition: int = 0, first: int = 0) ->
 
 
 def observations(events: Sequence[Document], size: int) -> list[Record]:
-    stage, given = ObserveStage(), records(events)
+    stage, given, state = ObserveStage(), records(events), KeyedState()
     made: list[Outgoing] = []
     for at in range(0, len(given), size):
-        made += stage.process(given[at : at + size], {}, 0).outputs
+        made += stage.process(given[at : at + size], state, 0).outputs
     return told(made)
 
 
