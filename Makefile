@@ -35,7 +35,8 @@ check: venv ## lint, types, import rules, unit tests
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not live and not slow"
 
 live: venv ## tests against real servers (dev/ fetches and starts them)
-	$(BIN)/python -m pytest -m live -n $(LIVE_WORKERS) --dist loadfile --timeout 600 $(TEST_ARGS)
+	$(BIN)/python -m pytest -m live -n $(LIVE_WORKERS) --dist loadfile --no-loadscope-reorder \
+	  --timeout 600 $(TEST_ARGS)
 
 bench: venv ## measure, and write bench/results/ (this machine, data, commit)
 	$(BIN)/python -m bench $(BENCH_ARGS)
