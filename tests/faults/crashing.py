@@ -83,22 +83,23 @@ def told(found: Outcome) -> list[str]:
     return sorted(f"{each['rule']['id']}: {each['message']}" for each in documents)
 
 
-def of_rules(found: Outcome) -> dict[str, bytes]:
-    """The alerts of rules: a function of the set of their evidence, to the byte."""
-    return {id: text for id, text in found.alerts.items() if not _behaves(text)}
+#: The detector whose alerts tell of findings; which of them it names as samples depends on the
+#: order in which findings of correlations arrive.
+RISK = "behavior.entity_risk"
 
 
-def of_behavior(found: Outcome) -> list[tuple[str, str]]:
-    """Which detector of behaviour told of whom and when: the rule and the alert's identity."""
-    return sorted((_rule(text), id) for id, text in found.alerts.items() if _behaves(text))
+def exact(found: Outcome) -> dict[str, bytes]:
+    """All alerts but those of RISK: a function of the set of their evidence, to the byte."""
+    return {id: text for id, text in found.alerts.items() if _rule(text) != RISK}
+
+
+def of_risk(found: Outcome) -> list[str]:
+    """Of whose risk alerts tell, and when: their identities."""
+    return sorted(id for id, text in found.alerts.items() if _rule(text) == RISK)
 
 
 def _rule(alert: bytes) -> str:
     return str(orjson.loads(alert)["rule"]["id"])
-
-
-def _behaves(alert: bytes) -> bool:
-    return _rule(alert).startswith("behavior.")
 
 
 def rules_of(found: Outcome) -> set[str]:
