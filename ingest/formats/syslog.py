@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ingest.mapping.line import PRIORITY_MAX, Header, common_header
+from ingest.mapping.line import NO_HOST, PRIORITY_MAX, Header, common_header
 from ingest.times import TOLERANCE, iso8601, known_rfc3164, rfc3164
 
 if TYPE_CHECKING:
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 #: What most lines look like; everything else is read more slowly, with the same result.
 _COMMON = re.compile(
-    r"([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) ([^\s:\[\]|(){}<>=,;]\S{0,254}) ([^\s:\[\]]{1,255})"
+    r"([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) "
+    rf"([^\s{NO_HOST}]\S{{0,254}}) ((?!%%)[^\s:\[\]]{{1,255}})"
     r"(?:\[([^\]\s]{1,64})\])?: (?!message repeated )",
     re.ASCII,
 )
 #: What stands before CEF and LEEF.
 _MARKED = re.compile(
-    r"(?:<(\d{1,3})>)?([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) ([^\s:\[\]|(){}<>=,;]\S{0,254}) "
+    r"(?:<(\d{1,3})>)?([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) "
+    rf"([^\s{NO_HOST}]\S{{0,254}}) "
     r"(?=(?:CEF|LEEF):\d)",
     re.ASCII,
 )
@@ -42,12 +44,13 @@ _RFC3164 = re.compile(
     re.DOTALL | re.ASCII,
 )
 _TAGGED = re.compile(
-    r"(?:(?P<host>[^\s:\[\]|(){}<>=,;]\S{0,254}) )?(?P<program>(?!%%)[^\s:\[\]]{1,255})"
+    rf"(?:(?P<host>[^\s{NO_HOST}]\S{{0,254}}) )?"
+    r"(?P<program>(?!%%)[^\s:\[\]]{1,255})"  # %% begins a mnemonic of Huawei's
     r"(?:\[(?P<pid>[^\]\s]{1,64})\])?:(?: (?P<message>.*)|$)",
     re.DOTALL | re.ASCII,
 )
 _BARE_TAG = re.compile(r"([A-Za-z][\w./-]{0,63})(?:\[(\d{1,10})\])?: (?=\S)", re.ASCII)
-_HOST = re.compile(r"([^\s:\[\]|(){}<>=,;]\S{0,254}) (.*)", re.DOTALL | re.ASCII)
+_HOST = re.compile(rf"([^\s{NO_HOST}]\S{{0,254}}) (.*)", re.DOTALL | re.ASCII)
 _REPEATED = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL | re.ASCII)
 _SD_ELEMENT = re.compile(
     r'\[([^ =\]"]{1,255})((?: [^ =\]"]{1,255}="[^"\\]*+(?:\\.[^"\\]*+)*+")*+) ?\]', re.DOTALL

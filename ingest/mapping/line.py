@@ -22,6 +22,10 @@ SEVERITIES = (
     *("warning", "notice", "informational", "debug"),
 )
 
+#: Characters that no host's name begins with, in a class of an expression: behind a time there may
+#: be columns, brackets or a message as well.
+NO_HOST = r":\[\]|(){}<>=,;"
+
 #: PRI is facility * 8 + severity (RFC 5424, 6.2.1).
 PRIORITY_MAX = 191
 

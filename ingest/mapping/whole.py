@@ -10,6 +10,8 @@ import re
 from re import _parser  # type: ignore[attr-defined]  # the only parser of this dialect
 from typing import TYPE_CHECKING, Any
 
+from ingest.mapping.line import NO_HOST
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 STAMP = 15
 
 #: A host that ends with no colon, so that the first `: ` behind the time ends the header.
-_HOST = r" (?![:\[\]])([^ ]{1,255}+)(?<!:) "
+_HOST = rf" (?![{NO_HOST}])([^ ]{{1,255}}+)(?<!:) "
 #: A process id that JSON writes as the header does.
 _PID = r"\[([1-9][0-9]{0,7}+)\]"
 

@@ -325,3 +325,14 @@ def test_access_logs_of_every_set_of_fields(ways: tuple[Normalizer, Normalizer])
     for _ in range(2):
         short = sum(_same(ways, text.encode()) for text in texts)
     assert short > 4
+
+
+def test_what_a_learnt_header_takes_for_a_host_is_one(ways: tuple[Normalizer, Normalizer]) -> None:
+    """An expression of a header and its pattern knows hosts as the reader of headers does."""
+    line = "May  1 10:00:{:02} {} sshd[{}]: Invalid user al{} from 192.0.2.7 port {}"
+    for number in range(300):
+        _same(ways, line.format(number % 60, "web-1", 4_000 + number, number, 4_000).encode())
+    for host in ("web-1", "192.0.2.1", "a(b)", "a,b", "%%x", "-"):
+        assert _same(ways, line.format(7, host, 77, "", 22).encode()), host
+    for host in ("(x)", "|", "=a", "<x>", ";", "{j}", "[h]", "::1"):
+        assert not _same(ways, line.format(7, host, 77, "", 22).encode()), host

@@ -25,9 +25,9 @@ def test_events_sent_again_say_nothing_new() -> None:
     state = KeyedState()
     first = ObserveStage().process(events[:20], state, 0)
     assert first.sent == 20
-    for again in (ObserveStage().process(events[5:25], stored(state), 0),):
-        assert again.filtered["repeated"] == 15
-        assert again.accounted == 20
+    again = ObserveStage().process(events[5:25], stored(state), 0)
+    assert again.filtered["repeated"] == 15
+    assert again.accounted == 20
     same = ObserveStage()
     assert same.process([*events[:3], *events[:3]], KeyedState(), 0).filtered["repeated"] == 3
 
