@@ -146,7 +146,11 @@ class Retraining:
     def _last(self) -> dict[str, int]:
         try:
             read = orjson.loads((self._directory / LAST).read_bytes())
-        except (FileNotFoundError, orjson.JSONDecodeError):
+        except FileNotFoundError:
+            return {}
+        except orjson.JSONDecodeError as error:
+            logger.warning("models: %s is not read, all is due an interval from now: %s",
+                           self._directory / LAST, error)  # fmt: skip
             return {}
         return {k: at for k, at in read.items() if isinstance(at, int)}
 
