@@ -6,6 +6,7 @@ what is too deep, too long or no XML.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple
 from xml.parsers import expat
 
@@ -17,6 +18,10 @@ MAX_LENGTH = 1_100_000
 
 #: Most elements in one text.
 MAX_ELEMENTS = 4_000
+
+#: The last text that could not be read: several formats ask about one text, and to read a broken
+#: megabyte takes 20 ms.
+_unread: deque[str] = deque(maxlen=1)
 
 
 class Element(NamedTuple):
@@ -45,7 +50,7 @@ class _Refused(Exception):
 
 def read(text: str) -> Element | None:
     """The root element of `text`, None if it is no XML or more than an event may be."""
-    if len(text) > MAX_LENGTH:
+    if len(text) > MAX_LENGTH or text in _unread:
         return None
     reader = _Reader()
     parser = expat.ParserCreate("utf-8")
@@ -59,6 +64,7 @@ def read(text: str) -> Element | None:
     try:
         parser.Parse(text.encode("utf-8", "replace"), True)
     except (expat.ExpatError, _Refused):
+        _unread.append(text)
         return None
     return reader.top.children[0]
 
