@@ -96,8 +96,8 @@ def varied(first: Artifact, factor: float, key: SigningKey) -> bytes:
     return encode(first.kind, str(first.manifest["schema"]), arrays, first.manifest, key)
 
 
-async def ran(path: Path) -> str:
-    """Feed the queries; what is scraped then."""
+async def ran(path: Path, patience: float = 30) -> str:
+    """Feed the queries; what is scraped then, if they are processed in `patience` seconds."""
     end = MONDAY + DAYS * DAY
     stages = ("observe", "behavior")
     async with Pipeline(load(path), stages=stages, clock=ManualClock(end)) as pipeline:
@@ -105,7 +105,7 @@ async def ran(path: Path) -> str:
         await pipeline.log.append(
             [Outgoing(Topics.EVENTS, r.value, b"one", timestamp=end) for r in records(queries())]
         )
-        assert await pipeline.settle(30), pipeline.down()
+        assert await pipeline.settle(patience), pipeline.down()
         scraped = generate_latest(pipeline.metrics.registry).decode()
         pipeline.stop()
         await task
