@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 # Two more than cores: many tests wait, for processes that they started or for a broker.
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) + 2)")
 # Tests against servers wait for those most of the time; each file has its own.
-LIVE_WORKERS ?= 2
+LIVE_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test check live bench lock clean

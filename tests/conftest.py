@@ -15,6 +15,14 @@ settings.load_profile("tocsin")
 #: Where third-party data for tests/corpus lies unless TOCSIN_SHARED says otherwise.
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
+#: The files that take longest begin first: the last to end is what the others wait for.
+LONGEST = ("test_crash_matrix_kafka_live.py", "test_bad_days_live.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order files by LONGEST, all others as they are."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
