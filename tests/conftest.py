@@ -15,12 +15,12 @@ settings.load_profile("tocsin")
 #: Where third-party data for tests/corpus lies unless TOCSIN_SHARED says otherwise.
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
-#: The files that take longest begin first: the last to end is what the others wait for.
+#: The files that take longest: one that begins last is waited for by idle processes.
 LONGEST = ("test_crash_matrix_kafka_live.py", "test_bad_days_live.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order files by LONGEST, all others as they are."""
+    """The files of LONGEST first, all others in their order."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
